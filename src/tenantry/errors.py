@@ -1,0 +1,406 @@
+"""Every error of Tenantry: one class a cause, and nothing else.
+
+An error tells four things: what happened, to which thing, why, and what to do now. `code` is stable and is the name of its
+page in `docs/reference/errors.md`; `trpc` is the name that a client sees (tRPC's table of codes, `tenantry.rpc.codes`);
+`says` and `remedy` are templates over the error's own fields. Values go in fields, never a secret, a token, a bind value
+or a row. Whether `says` may be shown to a client is `is_public`; otherwise the client hears a constant text and the
+request id, and the log has the rest.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal, dataclass_transform
+
+TrpcCode = Literal[
+    "PARSE_ERROR",
+    "BAD_REQUEST",
+    "INTERNAL_SERVER_ERROR",
+    "NOT_IMPLEMENTED",
+    "BAD_GATEWAY",
+    "SERVICE_UNAVAILABLE",
+    "GATEWAY_TIMEOUT",
+    "UNAUTHORIZED",
+    "PAYMENT_REQUIRED",
+    "FORBIDDEN",
+    "NOT_FOUND",
+    "METHOD_NOT_SUPPORTED",
+    "TIMEOUT",
+    "CONFLICT",
+    "PRECONDITION_FAILED",
+    "PAYLOAD_TOO_LARGE",
+    "UNSUPPORTED_MEDIA_TYPE",
+    "UNPROCESSABLE_CONTENT",
+    "PRECONDITION_REQUIRED",
+    "TOO_MANY_REQUESTS",
+    "CLIENT_CLOSED_REQUEST",
+]
+
+
+class TenantryError(Exception):
+    """The base of all: `code`, `trpc`, `says`, `remedy`, `section`, and the fields that the templates name."""
+
+    code: ClassVar[str] = "INTERNAL"
+    trpc: ClassVar[TrpcCode] = "INTERNAL_SERVER_ERROR"
+    says: ClassVar[str] = "Something failed inside the server."
+    remedy: ClassVar[str] = ""
+    section: ClassVar[str | None] = None
+    is_public: ClassVar[bool] = False
+
+    fields: dict[str, Any]
+
+    def __init__(self, **fields: Any) -> None:
+        self.fields = fields
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """What happened, in one line."""
+        return self.says.format_map(self.fields)
+
+    @property
+    def advice(self) -> str:
+        """What to do now; empty where there is nothing to do."""
+        return self.remedy.format_map(self.fields)
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.message}" + (f"\n{self.advice}" if self.remedy else "")
+
+
+# ------------------------------------------------------------------ what handlers raise, and clients see
+
+
+class RpcError(TenantryError):
+    """An error that a client is meant to see: `raise NotFound("No such note", field="id")`.
+
+    `field` is the wire name of the input at fault; `data` is merged into the error's `data` (JSON values only).
+    """
+
+    is_public = True
+
+    def __init__(self, message: str | None = None, *, field: str | None = None, data: dict[str, Any] | None = None) -> None:
+        self.text = message
+        self.field = field
+        self.data: dict[str, Any] = dict(data or {})
+        super().__init__()
+
+    @property
+    def message(self) -> str:
+        return self.says if self.text is None else self.text
+
+
+class BadRequest(RpcError):
+    code = trpc = "BAD_REQUEST"
+    says = "The request is not valid."
+
+
+class InvalidInput(BadRequest):
+    """Input that does not fit the procedure's parameters.
+
+    `data["issues"]` is a list of `{path: [str | int, …], code, message}`, all faults at once.
+    """
+
+    code = "INVALID_INPUT"
+    says = "The input is not valid."
+
+
+class Unauthorized(RpcError):
+    code = trpc = "UNAUTHORIZED"
+    says = "No active session - please sign in"
+    section = "authentication-failures"
+
+
+class Forbidden(RpcError):
+    code = trpc = "FORBIDDEN"
+    says = "You may not do this."
+
+
+class NoTenantSelected(Forbidden):
+    code = "NO_TENANT"
+    says = "No tenant selected"
+
+
+class TenantSuspended(Forbidden):
+    code = "TENANT_SUSPENDED"
+    says = "This tenant is suspended."
+
+
+class NotFound(RpcError):
+    code = trpc = "NOT_FOUND"
+    says = "Not found."
+
+
+class Conflict(RpcError):
+    code = trpc = "CONFLICT"
+    says = "This conflicts with what is there already."
+
+
+class OtherTenant(Conflict):
+    """The caller believes to be in another tenant than its session is in (`x-tenantry-tenant`)."""
+
+    code = "OTHER_TENANT"
+    says = "Your session is in another tenant than this page; reload it."
+
+
+class LastOwner(Conflict):
+    code = "LAST_OWNER"
+    says = "A tenant needs at least one owner."
+
+
+class PaymentRequired(RpcError):
+    code = trpc = "PAYMENT_REQUIRED"
+    says = "Your plan does not cover this."
+
+
+class PreconditionFailed(RpcError):
+    code = trpc = "PRECONDITION_FAILED"
+    says = "A condition for this is not met."
+
+
+class PayloadTooLarge(RpcError):
+    code = trpc = "PAYLOAD_TOO_LARGE"
+    says = "The body is too large."
+
+
+class UnsupportedMediaType(RpcError):
+    code = trpc = "UNSUPPORTED_MEDIA_TYPE"
+    says = "This content type is not supported."
+
+
+class MethodNotSupported(RpcError):
+    code = trpc = "METHOD_NOT_SUPPORTED"
+    says = "This method is not supported here."
+
+
+class TooManyRequests(RpcError):
+    code = trpc = "TOO_MANY_REQUESTS"
+    says = "Too many requests; try again later."
+
+
+class ParseError(RpcError):
+    code = trpc = "PARSE_ERROR"
+    says = "The request cannot be read."
+
+
+class ClientClosedRequest(RpcError):
+    code = trpc = "CLIENT_CLOSED_REQUEST"
+    says = "The client has gone."
+
+
+@dataclass_transform(kw_only_default=True)
+class Problem(RpcError):
+    """A builder's own error with typed fields: the front end narrows by `data.reason`.
+
+    class TooManyProjects(Problem, code="PAYMENT_REQUIRED"):
+        says = "Your plan has room for {limit} projects."
+        limit: int
+    """
+
+    names: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, code: TrpcCode = "BAD_REQUEST", **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.code = cls.__name__
+        cls.trpc = code
+        own = [n for n, a in cls.__annotations__.items() if not str(a).startswith(("ClassVar", "typing.ClassVar"))]
+        cls.names = tuple(dict.fromkeys((*cls.names, *own)))
+
+    def __init__(self, **values: Any) -> None:
+        unknown, missing = values.keys() - set(self.names), [n for n in self.names if n not in values and not hasattr(type(self), n)]
+        if unknown or missing:
+            raise TypeError(f"{type(self).__name__} takes {', '.join(self.names) or 'no fields'}")
+        for name in self.names:
+            setattr(self, name, values.get(name, getattr(type(self), name, None)))
+        super().__init__(self.says.format_map({n: getattr(self, n) for n in self.names}))
+        self.data = {"reason": type(self).__name__, **{n: getattr(self, n) for n in self.names}}
+
+
+# ------------------------------------------------------------------ the database on a bad day
+
+
+class DatabaseUnavailable(RpcError):
+    """No connection, or no answer: nothing was changed."""
+
+    code = "DATABASE_UNAVAILABLE"
+    trpc = "SERVICE_UNAVAILABLE"
+    says = "The database does not answer; try again."
+    section = "database-connection-issues"
+
+
+class PoolFull(RpcError):
+    """Every connection is in use and the queue is full, or the wait for one was too long. Nothing was sent."""
+
+    code = "POOL_FULL"
+    trpc = "SERVICE_UNAVAILABLE"
+    says = "Connection pool is full"
+    section = "connection-pool-exhaustion"
+
+
+class DeadlineExceeded(RpcError):
+    """The database did not answer in time; what ran was rolled back."""
+
+    code = "DEADLINE_EXCEEDED"
+    trpc = "TIMEOUT"
+    says = "This took too long and was stopped; nothing was changed."
+
+
+class UnknownOutcome(RpcError):
+    """The connection was lost, or the deadline passed, after a commit was asked for and before it was acknowledged."""
+
+    code = "UNKNOWN_OUTCOME"
+    trpc = "TIMEOUT"
+    says = "The connection was lost before the outcome was known; look before you try again."
+
+    def __init__(self, message: str | None = None, *, field: str | None = None, data: dict[str, Any] | None = None) -> None:
+        super().__init__(message, field=field, data={"outcome": "unknown", **(data or {})})
+
+
+# ------------------------------------------------------------------ a builder's mistakes: code, words, cure
+
+
+class BuilderError(TenantryError):
+    """A mistake in an application's code or SQL. In production the client hears INTERNAL_SERVER_ERROR and the request id."""
+
+
+class StatementNotRun(BuilderError):
+    code = "STATEMENT_NOT_RUN"
+    says = "{procedure} made a statement ({where}) and never ran it. All of the request was rolled back."
+    remedy = "Write await before it, or return it."
+
+
+class SqlRefused(BuilderError):
+    code = "SQL_REFUSED"
+    says = "{procedure} ({where}): {why}."
+    remedy = "{cure}"
+
+
+class SqlBuiltAtRunTime(BuilderError):
+    code = "SQL_BUILT_AT_RUN_TIME"
+    says = "{procedure} ({where}) ran SQL that is not a constant: input could become SQL. It was not sent."
+    remedy = 'Use $1, or: sql("… where title = {{}}", title)'
+
+
+class SqlType(BuilderError):
+    code = "SQL_TYPE"
+    says = "{procedure} ({where}): ${number} is {pg} in PostgreSQL, the value is {python}."
+    remedy = "{cure}"
+
+
+class RowShape(BuilderError):
+    code = "ROW_SHAPE"
+    says = "{procedure}: {type} needs {missing}, the statement gives {given}."
+    remedy = "Select {missing}, or give {type}.{missing} a default."
+
+
+class TooManyRows(BuilderError):
+    code = "TOO_MANY_ROWS"
+    says = "{procedure} ({where}): more than one row where one was meant. All of it was rolled back."
+    remedy = "Narrow the condition, or use all()."
+
+
+class IntTooWide(BuilderError):
+    code = "INT_TOO_WIDE"
+    says = "{procedure}: a value of column {column} is beyond 2^53-1 and would be rounded by JavaScript."
+    remedy = "Annotate the field as tenantry.BigInt, or cast it to text."
+
+
+class MigrationMissing(BuilderError):
+    code = "MIGRATION_MISSING"
+    says = 'table "{table}" does not exist here; {file} makes it and is not applied.'
+    remedy = "Run: tenantry db push"
+
+
+class TransactionMixed(BuilderError):
+    code = "TRANSACTION_MIXED"
+    says = "{procedure} used ctx.db after ctx.transaction(): they would be two transactions."
+    remedy = "Use one of them in a handler."
+
+
+class TransactionHeld(BuilderError):
+    code = "TRANSACTION_HELD"
+    says = "{procedure} held a transaction idle for {idle_ms} ms, and it was ended. All of the request was rolled back."
+    remedy = "Do outside calls between short blocks: async with ctx.transaction() as tx: …"
+
+
+class NotKnownYet(BuilderError):
+    code = "NOT_KNOWN_YET"
+    says = "ctx.{name} is not known before the first statement has run."
+    remedy = "Await a statement first, or ask in SQL: tenantry.user_id(), tenantry.role(), tenantry.can('…')."
+
+
+class UnknownRole(BuilderError):
+    code = "UNKNOWN_ROLE"
+    says = '{procedure} asks for role "{role}"; there are owner, admin, member.'
+    remedy = 'For finer rights: app.permission("{procedure}", least="member", says="…"), then can="{procedure}"'
+
+
+class NameClash(BuilderError):
+    code = "NAME_CLASH"
+    says = "{name} is defined at {first} and {second}."
+    remedy = 'Rename one, or give it name="…".'
+
+
+class HandlerShape(BuilderError):
+    code = "HANDLER_SHAPE"
+    says = "{procedure} ({where}): {why}."
+    remedy = "{cure}"
+
+
+# ------------------------------------------------------------------ starting, settings, migrations
+
+
+class StartError(TenantryError):
+    """The server does not start, or a command does not run: the words go to the terminal, with exit code 1 or 2."""
+
+
+class SettingsFaulty(StartError):
+    """All faults at once: `faults` is a list of `(name, what is wrong, what to do)`."""
+
+    code = "SETTINGS_FAULTY"
+    says = "{count} of the settings cannot be used:\n{lines}"
+
+
+class RoleTooStrong(StartError):
+    code = "ROLE_TOO_STRONG"
+    says = '{setting} signs in as "{role}", {why}, whom no policy binds. Not serving.'
+    remedy = "Use platform: tenantry db url"
+    section = "rls-policy-violations"
+
+
+class LogsBindValues(StartError):
+    code = "LOGS_BIND_VALUES"
+    says = "This server writes bind values into its log ({setting} = {value}): session tokens would stand there."
+    remedy = "As superuser: alter role platform in database {database} set log_parameter_max_length = 0; or set TENANTRY_ALLOW_LOGGED_BIND_VALUES=1 if the log is safe."
+
+
+class DatabaseNotReady(StartError):
+    code = "DATABASE_NOT_READY"
+    says = "The database cannot be used: {why}."
+    remedy = "{cure}"
+    section = "database-connection-issues"
+
+
+class MigrationFailed(StartError):
+    code = "MIGRATION_FAILED"
+    says = "{file}:{line} {why}\n{statement}\nNothing of this file was applied."
+    remedy = "{cure}"
+
+
+class MigrationChanged(StartError):
+    code = "MIGRATION_CHANGED"
+    says = "{file} was edited after it was applied on {applied_on:%Y-%m-%d}."
+    remedy = "Restore the file, and put the change in a new migration."
+
+
+class TableNotProtected(StartError):
+    code = "TABLE_NOT_PROTECTED"
+    says = '{file}:{line} makes table "{table}", and no policy guards it: every tenant could read every row. Nothing was changed.'
+    remedy = "Add: select tenantry.protect('{table}');  If all tenants share it, read-only: select tenantry.share('{table}', 'why');"
+
+
+class IsolationBroken(StartError):
+    """A catalogue check of isolation failed; `defects` is a list of `{check, object, cure}`."""
+
+    code = "ISOLATION_BROKEN"
+    says = "Isolation does not hold on this database:\n{lines}"
+    remedy = "Run: tenantry db push   (it repairs policies, row security and get_current_tenant_id)"
+    section = "rls-policy-violations"
