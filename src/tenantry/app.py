@@ -1,0 +1,223 @@
+"""`Tenantry`: what a builder makes one of, and the only place that wires the rooms together.
+
+Making one, and hanging procedures on it, does no I/O. `open` connects (in the worker, after the fork), `close` drains. It
+is an ASGI application by itself (`uvicorn notes:app`, `api.mount("/", app)`), and `tenantry serve` runs its `handler` on
+the native server, which writes an answer in one piece.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Generic, Literal
+
+from tenantry.errors import DatabaseNotReady, NameClash, StartError
+from tenantry.identity import ROLES, Role
+from tenantry.rpc import Procedure, Router
+from tenantry.settings import Settings
+from tenantry.signals import Signals
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeVar
+
+    from tenantry.db import Pool
+    from tenantry.dispatch import Dispatcher
+    from tenantry.http import AsgiShell, Request, Response, Running
+
+    Resources = TypeVar("Resources", default=None)
+else:
+    from typing import TypeVar
+
+    Resources = TypeVar("Resources")
+
+Case = Literal["camel", "as_written"]
+
+
+class Tenantry(Generic[Resources]):
+    """An application: routers of procedures over one PostgreSQL.
+
+    `resources` is an async context manager factory, entered once a worker after the fork and left after the drain; what it
+    yields is `ctx.app`. `case` says how Python names reach the wire: `due_at` as `dueAt`, or as written.
+    """
+
+    def __init__(
+        self,
+        *,
+        resources: Callable[..., AbstractAsyncContextManager[Resources]] | None = None,
+        settings: type[Settings] = Settings,
+        case: Case = "camel",
+    ) -> None:
+        self._resources_factory = resources
+        self._settings_type = settings
+        self._case: Case = case
+        self._routers: list[Router] = []
+        self._permissions: dict[str, tuple[Role, str]] = {}
+        self._state: _Open | None = None
+        self._opening: asyncio.Lock | None = None
+        self._shell: AsgiShell | None = None
+
+    # ------------------------------------------------------------------ what a builder says
+
+    def router(self, name: str) -> Router:
+        """A named group of procedures: `notes = app.router("notes")`, then `@notes.query` and `@notes.mutation`."""
+        router = Router(name, case=self._case)
+        self._routers.append(router)
+        return router
+
+    def include(self, *parts: Router | ModuleType) -> None:
+        """Serve routers that were made elsewhere: the routers themselves, or the modules that they stand in."""
+        for part in parts:
+            found = [part] if isinstance(part, Router) else [v for v in vars(part).values() if isinstance(v, Router)]
+            if not found:
+                message = f"{getattr(part, '__name__', part)!r} holds no router"
+                raise TypeError(message)
+            self._routers.extend(router for router in found if router not in self._routers)
+
+    def permission(self, name: str, *, least: Role, says: str) -> str:
+        """A finer right than a role, for `can=` and for SQL's `tenantry.can('…')`; tenants may grant it anew.
+
+        `tenantry db push` writes it to `tenantry.permissions`. Raises ValueError if the name has no dot or is taken.
+        """
+        if "." not in name or least not in ROLES:
+            message = f'a permission is named "thing.act" and has one of the roles {", ".join(ROLES)}'
+            raise ValueError(message)
+        if name in self._permissions:
+            message = f'the permission "{name}" is there already'
+            raise ValueError(message)
+        self._permissions[name] = (least, says)
+        return name
+
+    # ------------------------------------------------------------------ what the server and the commands ask
+
+    @property
+    def permissions(self) -> dict[str, tuple[Role, str]]:
+        """Name → (least role, what it lets one do): what `tenantry db push` writes."""
+        return dict(self._permissions)
+
+    def procedures(self) -> dict[str, Procedure[..., Any]]:
+        """Wire path → procedure, the built-in ones included. Raises NameClash and the other errors of definition."""
+        from tenantry.ops import health_router
+        from tenantry.tenancy import tenants_router, users_router
+
+        table: dict[str, Procedure[..., Any]] = {}
+        built_in = (users_router(), tenants_router(), health_router(self._probe))
+        for router in self._with_built_in(built_in):
+            for procedure in router.procedures:
+                other = table.setdefault(procedure.path, procedure)
+                if other is not procedure:
+                    raise NameClash(name=procedure.path, first=other.where, second=procedure.where)
+                self._check_permission(procedure)
+        return table
+
+    def _with_built_in(self, built_in: Iterable[Router]) -> Iterable[Router]:
+        """A builder's router replaces the built-in procedures of its own names only; the rest stays."""
+        yield from self._routers
+        taken = {p.path for router in self._routers for p in router.procedures}
+        for router in built_in:
+            yield router.without(taken)
+
+    def _check_permission(self, procedure: Procedure[..., Any]) -> None:
+        need = procedure.need
+        if need is not None and "." in need and need not in self._permissions:
+            message = f'{procedure.path} asks can="{need}", and no app.permission has that name'
+            raise ValueError(message)
+
+    def _probe(self) -> Any:
+        return self._state
+
+    @property
+    def is_open(self) -> bool:
+        """Whether requests are answered: between `open` and `close`."""
+        return self._state is not None
+
+    def handler(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
+        """The http room's Handler. Answers 503 before `open` and after `close`."""
+        state = self._state
+        if state is None:
+            from tenantry.http import Response
+
+            respond(Response(503, _NOT_OPEN, [(b"retry-after", b"1")]))
+            return None
+        return state.dispatcher.handle(request, respond)
+
+    async def open(self, settings: Settings | None = None) -> None:
+        """Connect the pools and enter the resources. Raises StartError with the remedy; a second call does nothing."""
+        if self._opening is None:
+            self._opening = asyncio.Lock()
+        async with self._opening:
+            if self._state is None:
+                self._state = await _Open.make(self, settings or self._settings_type.load())
+
+    async def close(self, grace_seconds: float = 5.0) -> None:
+        """Stop answering, let what runs end within the grace, then close pools and resources."""
+        state, self._state = self._state, None
+        if state is not None:
+            await state.close(grace_seconds)
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """ASGI 3: for stock servers, and for mounting inside FastAPI or Starlette."""
+        if self._shell is None:
+            from tenantry.http import AsgiShell
+
+            self._shell = AsgiShell(self.handler, startup=self.open, shutdown=self.close)
+        await self._shell(scope, receive, send)
+
+
+_NOT_OPEN = (
+    b'{"error":{"message":"The server is starting or stopping","code":-32603,'
+    b'"data":{"code":"SERVICE_UNAVAILABLE","httpStatus":503}}}'
+)
+
+
+class _Open:
+    """What exists between `open` and `close`, made in one go and unmade in one go."""
+
+    def __init__(self, settings: Settings, signals: Signals, stack: AsyncExitStack, resources: Any) -> None:
+        self.settings = settings
+        self.signals = signals
+        self.stack = stack
+        self.resources = resources
+        self.pool: Pool
+        self.accounts: Pool
+        self.dispatcher: Dispatcher
+
+    @classmethod
+    async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
+        from tenantry.db import Pool
+        from tenantry.dispatch import Dispatcher, Road
+        from tenantry.rpc import Limits
+
+        table = app.procedures()
+        signals = Signals(list(table))
+        async with AsyncExitStack() as stack:
+            resources = await stack.enter_async_context(_entered(app._resources_factory, settings))  # pyright: ignore[reportPrivateUsage]
+            self = cls(settings, signals, stack, resources)
+            if settings.database_url is None:
+                raise DatabaseNotReady(why="DATABASE_URL is not set", cure="Run it by: tenantry serve   (or set DATABASE_URL)")
+            self.pool = _pool(Pool, settings, settings.database_url, settings.pool_size, signals)
+            self.accounts = _pool(Pool, settings, settings.database_auth_url or settings.database_url, 2, signals)
+            await asyncio.gather(self.pool.open(), self.accounts.open())
+            self.dispatcher = Dispatcher(
+                Road(
+                    procedures=table,
+                    base_path=settings.base_path,
+                    limits=Limits(max_batch=settings.max_batch),
+                    pool=self.pool,
+                    accounts=self.accounts,
+                    signals=signals,
+                    resources=resources,
+                    origins=frozenset(settings.cors_origins),
+                    deadline_ms=settings.deadline_ms,
+                    batch_share=max(1, settings.pool_size // 2),
+                    is_development=settings.env == "development",
+                )
+            )
+            self.stack = stack.pop_all()
+        return self
+
+    async def close(self, grace_seconds: float) -> None:
+        await asyncio.gather(self.pool.close(grace_seconds), self.accounts.close(grace_seconds))
+        await self.stack.aclose()

@@ -1,0 +1,164 @@
+"""What a handler is given first: who calls, and the tenant's database.
+
+`Ctx` is for procedures inside a tenant, `Visitor` for public ones (it has no `db`: a visitor's query is a type error, not a
+surprise at run time), `Person` for the few procedures that belong to a signed-in person rather than to a tenant. All
+other parameters of a handler are its input. Builders subclass `Ctx` for routers of their own; nothing here does I/O.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+
+from tenantry.db import Pool, Session, Transaction
+from tenantry.errors import NotKnownYet
+from tenantry.identity import Credential, IdentityId, Membership, Role, TenantId, UserId
+
+if TYPE_CHECKING:
+    # The default makes a bare `Ctx` complete for strict checkers; typing has it from Python 3.13 only.
+    from typing_extensions import TypeVar
+
+    App = TypeVar("App", default=None)
+    T = TypeVar("T")
+else:
+    from typing import TypeVar
+
+    App = TypeVar("App")
+    T = TypeVar("T")
+P = ParamSpec("P")
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Visitor(Generic[App]):
+    """Anyone: what a public procedure is given.
+
+    `app` is what the application's `resources` factory made; `request_id` stands in the answer's `x-request-id`, in the
+    log, and in the data of an internal error.
+    """
+
+    __slots__ = ("app", "headers", "procedure", "reply_headers", "request_id")
+
+    def __init__(self, app: App, procedure: str, request_id: str, headers: Headers, reply_headers: Headers) -> None:
+        self.app = app
+        self.procedure = procedure
+        self.request_id = request_id
+        self.headers = headers
+        self.reply_headers = reply_headers
+
+    def header(self, name: str) -> str | None:
+        """The first request header of that name (any case), or None."""
+        wanted = name.lower().encode("ascii", "replace")
+        return next((value.decode("latin-1") for key, value in self.headers if key == wanted), None)
+
+    def set_header(self, name: str, value: str) -> None:
+        """Add a header to the answer; called twice with one name, it makes two lines (as `set-cookie` needs)."""
+        if any(c in "\r\n\0" for c in name + value):
+            message = "a header holds no line break"
+            raise ValueError(message)
+        self.reply_headers.append((name.lower().encode("ascii"), value.encode("latin-1")))
+
+    async def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a blocking call in a thread: `await ctx.thread(requests.get, url)`. It must not use `ctx`."""
+        return await asyncio.get_running_loop().run_in_executor(None, partial(function, *args, **kwargs))
+
+
+class Person(Visitor[App], Generic[App]):
+    """A signed-in person, whatever tenant the session is in, or none: `tenants.list` and `tenants.switch`.
+
+    `accounts` signs in as `tenantry_auth`, which reaches its own functions and no tenant's rows.
+    """
+
+    __slots__ = ("accounts", "credential", "new_session")
+
+    def __init__(
+        self,
+        app: App,
+        procedure: str,
+        request_id: str,
+        headers: Headers,
+        reply_headers: Headers,
+        credential: Credential,
+        accounts: Pool,
+    ) -> None:
+        super().__init__(app, procedure, request_id, headers, reply_headers)
+        self.credential = credential
+        self.accounts = accounts
+        self.new_session: tuple[str, datetime] | None = None
+
+    def set_session(self, token: str, expires: datetime) -> None:
+        """The session goes on under another token: the answer sets the session cookie."""
+        self.new_session = (token, expires)
+
+
+class Ctx(Visitor[App], Generic[App]):
+    """A member of a tenant: what an ordinary procedure is given.
+
+    `db` is the tenant's database for this call: one transaction, opened by the first statement, committed when the handler
+    returns, undone when it raises. Rows of other tenants do not exist in it.
+    """
+
+    __slots__ = ("db",)
+
+    def __init__(
+        self, app: App, procedure: str, request_id: str, headers: Headers, reply_headers: Headers, db: Session
+    ) -> None:
+        # Written out, not super(): this runs once for every request of the hot path.
+        self.app = app
+        self.procedure = procedure
+        self.request_id = request_id
+        self.headers = headers
+        self.reply_headers = reply_headers
+        self.db = db
+
+    def _known(self, name: str) -> Membership:
+        membership = self.db.membership
+        if membership is None:
+            raise NotKnownYet(name=name)
+        return membership
+
+    @property
+    def user(self) -> Membership:
+        """The caller as the database resolved it: tenant, user, identity, role. Raises NotKnownYet before the first statement."""
+        return self._known("user")
+
+    @property
+    def user_id(self) -> UserId:
+        """The caller's id in `users`. Raises NotKnownYet before the first statement has run."""
+        return self._known("user_id").user_id
+
+    @property
+    def identity_id(self) -> IdentityId:
+        """The person behind the user, over all tenants. Raises NotKnownYet before the first statement has run."""
+        return self._known("identity_id").identity_id
+
+    @property
+    def tenant_id(self) -> TenantId:
+        """The tenant that the session is in. Raises NotKnownYet before the first statement has run."""
+        return self._known("tenant_id").tenant_id
+
+    @property
+    def role(self) -> Role:
+        """owner, admin or member. Raises NotKnownYet before the first statement has run."""
+        return self._known("role").role
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A short transaction of its own, committed where the block ends, so that none is held over an outside call.
+
+        Each block enters the tenant anew, and so checks the membership anew. Not to be mixed with bare `ctx.db`.
+        """
+        return self.db.transaction()
+
+    async def lock(self, name: str) -> None:
+        """Wait for the tenant's lock of that name, held to the transaction's end: for count-then-insert."""
+        await self.db.lock(name)
+
+
+def context_kind(annotation: Any) -> type[Visitor[Any]] | None:
+    """The context class behind a handler's first annotation: `Ctx`, `Ctx[Resources]`, a subclass; None if it is none."""
+    origin = getattr(annotation, "__origin__", annotation)
+    return origin if isinstance(origin, type) and issubclass(origin, Visitor) else None
