@@ -1,0 +1,281 @@
+"""Every setting of Tenantry: one name, one default, one unit, one line of docs. This is the only place to add one.
+
+`Settings` is frozen; `Settings.load()` makes it from the environment and a `.env` file (`reading.py`), all faults at
+once. An application's own settings are fields of a subclass: `tracker_token: Secret` is read from `TRACKER_TOKEN` in
+the same way. Nothing here looks at a server: whether workers and pools fit into `max_connections` is asked when it is
+known (`tenancy.guard`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple, Self, dataclass_transform
+
+import msgspec
+from msgspec.structs import replace
+
+from tenantry.settings.secret import DatabaseUrl
+
+if TYPE_CHECKING:
+    from tenantry.settings.reading import Described, Shown
+
+
+class Setting(NamedTuple):
+    """What a type cannot say about a setting: its name outside, its unit, its bounds, and its line of docs."""
+
+    name: str
+    says: str
+    unit: str = ""
+    least: int | None = None
+    most: int | None = None
+    shown_default: str = ""
+
+
+class Urls(msgspec.Struct, frozen=True):
+    """Where a database is, for each login role: given, derived, or those of the embedded server."""
+
+    platform: DatabaseUrl
+    auth: DatabaseUrl
+    ops: DatabaseUrl
+    admin: DatabaseUrl
+    direct: DatabaseUrl
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+class _SettingsMeta(msgspec.StructMeta):
+    """Fields by name only, and frozen, in subclasses too: else a required field could not follow one with a default."""
+
+    def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **kwargs: Any) -> _SettingsMeta:
+        kwargs = {"frozen": True, "kw_only": True, **kwargs}
+        return super().__new__(cls, name, bases, namespace, **kwargs)
+
+
+class Settings(msgspec.Struct, metaclass=_SettingsMeta):
+    """One frozen object with every setting; attributes are the names in lower case, without `TENANTRY_`."""
+
+    database_url: Annotated[
+        DatabaseUrl | None,
+        Setting(
+            "DATABASE_URL",
+            "PostgreSQL for requests, as role platform, direct or through PgBouncer.",
+            shown_default="the embedded server under TENANTRY_HOME",
+        ),
+    ] = None
+    database_auth_url: Annotated[
+        DatabaseUrl | None,
+        Setting(
+            "DATABASE_AUTH_URL",
+            "The same database for sign-in and sessions, as role tenantry_auth.",
+            shown_default="DATABASE_URL with that role",
+        ),
+    ] = None
+    database_ops_url: Annotated[
+        DatabaseUrl | None,
+        Setting(
+            "DATABASE_OPS_URL",
+            "The same database for health checks and the doctor, as role tenantry_ops.",
+            shown_default="DATABASE_DIRECT_URL with that role",
+        ),
+    ] = None
+    database_admin_url: Annotated[
+        DatabaseUrl | None,
+        Setting(
+            "DATABASE_ADMIN_URL",
+            "The same database for migrations: a superuser for the first one, tenantry_migrate afterwards.",
+            shown_default="DATABASE_DIRECT_URL as tenantry_migrate",
+        ),
+    ] = None
+    database_direct_url: Annotated[
+        DatabaseUrl | None,
+        Setting(
+            "DATABASE_DIRECT_URL",
+            "The server itself, when DATABASE_URL is a pooler.",
+            shown_default="DATABASE_URL",
+        ),
+    ] = None
+    env: Annotated[
+        Literal["development", "production"],
+        Setting(
+            "TENANTRY_ENV",
+            "In development clients see the cause of an internal error.",
+            shown_default="production if DATABASE_URL is set, else development",
+        ),
+    ] = "development"
+    home: Annotated[
+        Path,
+        Setting("TENANTRY_HOME", "Folder of the embedded server, its log, and the ports that were chosen."),
+    ] = Path(".tenantry")
+    host: Annotated[str, Setting("HOST", "Address that the API listens on.")] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Setting(
+            "PORT",
+            "Port of the API.",
+            "port",
+            0,
+            65535,
+            shown_default="3001 where free, else another, kept in TENANTRY_HOME",
+        ),
+    ] = 3001
+    postgres_port: Annotated[
+        int | None,
+        Setting(
+            "TENANTRY_POSTGRES_PORT",
+            "Loopback port of the embedded server, when its data is made.",
+            "port",
+            1,
+            65535,
+            shown_default="5432 where free, else another, kept in TENANTRY_HOME",
+        ),
+    ] = None
+    app: Annotated[
+        str | None,
+        Setting("TENANTRY_APP", "The application to serve, as module:name, where the command does not say."),
+    ] = None
+    base_path: Annotated[str, Setting("TENANTRY_BASE_PATH", "Path under which procedures are called.")] = "/trpc"
+    migrations: Annotated[Path, Setting("TENANTRY_MIGRATIONS", "Folder of the application's SQL files.")] = Path(
+        "migrations"
+    )
+    workers: Annotated[int, Setting("TENANTRY_WORKERS", "Worker processes.", "processes", 1, 256)] = 1
+    pool_size: Annotated[
+        int, Setting("TENANTRY_POOL_SIZE", "Connections of a worker for requests.", "connections", 1, 1000)
+    ] = 10
+    auth_pool_size: Annotated[
+        int,
+        Setting("TENANTRY_AUTH_POOL_SIZE", "Connections of a worker for sign-in and sessions.", "connections", 1, 100),
+    ] = 2
+    pool_queue: Annotated[
+        int,
+        Setting(
+            "TENANTRY_POOL_QUEUE",
+            "Requests of a worker that may wait for a connection; more are refused with 503.",
+            "requests",
+            0,
+            1_000_000,
+        ),
+    ] = 1000
+    pool_wait_ms: Annotated[
+        int,
+        Setting("TENANTRY_POOL_WAIT_MS", "Longest wait for a connection; then 503.", "milliseconds", 1, 600_000),
+    ] = 5000
+    deadline_ms: Annotated[
+        int,
+        Setting(
+            "TENANTRY_DEADLINE_MS",
+            "Longest time of a request in the database, where the procedure names none.",
+            "milliseconds",
+            1,
+            3_600_000,
+        ),
+    ] = 10_000
+    idle_in_transaction_ms: Annotated[
+        int,
+        Setting(
+            "TENANTRY_IDLE_IN_TRANSACTION_MS",
+            "Longest time that a handler may hold its transaction without a statement; then it is rolled back.",
+            "milliseconds",
+            1,
+            3_600_000,
+        ),
+    ] = 5000
+    slow_statement_ms: Annotated[
+        int,
+        Setting(
+            "TENANTRY_SLOW_STATEMENT_MS",
+            "The embedded server logs statements that take longer, without their values; -1 logs none.",
+            "milliseconds",
+            -1,
+            3_600_000,
+        ),
+    ] = 1000
+    allow_logged_bind_values: Annotated[
+        bool,
+        Setting(
+            "TENANTRY_ALLOW_LOGGED_BIND_VALUES",
+            "Serve even if the server's log may hold bind values, and so session tokens.",
+        ),
+    ] = False
+    max_body_bytes: Annotated[
+        int, Setting("TENANTRY_MAX_BODY_BYTES", "Largest body of a request.", "bytes", 1, 1 << 30)
+    ] = 1_048_576
+    max_header_bytes: Annotated[
+        int, Setting("TENANTRY_MAX_HEADER_BYTES", "Largest request line and headers together.", "bytes", 1024, 1 << 24)
+    ] = 131_072
+    max_batch: Annotated[int, Setting("TENANTRY_MAX_BATCH", "Calls in one batch.", "calls", 1, 10_000)] = 50
+    max_rows: Annotated[
+        int, Setting("TENANTRY_MAX_ROWS", "Rows that one statement may give to a handler.", "rows", 1, 10_000_000)
+    ] = 10_000
+    log: Annotated[
+        Literal["auto", "json", "text"],
+        Setting("TENANTRY_LOG", "Form of the log; auto is text on a terminal, else JSON lines."),
+    ] = "auto"
+
+    sources: Mapping[str, str] = {}
+    """Where each value came from, by name: "environment" or ".env:12"; names that are missing have their default."""
+    warnings: tuple[str, ...] = ()
+    """What was found beside the settings and is probably a mistake: names that nothing reads."""
+
+    BUILT_IN: ClassVar[frozenset[str]]
+    RESERVED_CONNECTIONS: ClassVar[int] = 8
+    """Left free on the server: 3 for superusers (PostgreSQL's default), 2 for health checks, 3 for psql."""
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, dotenv: str | Path | None = ".env") -> Self:
+        """Read the environment and the file `dotenv` (which need not exist); the environment wins.
+
+        Raises SettingsFaulty with every fault that was found, each with its remedy.
+        """
+        from tenantry.settings.reading import load
+
+        return load(cls, environ, dotenv)
+
+    @classmethod
+    def describe(cls) -> list[Described]:
+        """Every setting with name, type, default, unit and docs, in order, for the reference page."""
+        from tenantry.settings.reading import describe
+
+        return describe(cls)
+
+    def shown(self) -> list[Shown]:
+        """Every setting with its value as it may be printed, and where it came from."""
+        from tenantry.settings.reading import shown
+
+        return shown(self)
+
+    @property
+    def connections_wanted(self) -> int:
+        """How many connections all workers together may open."""
+        return self.workers * (self.pool_size + self.auth_pool_size)
+
+    def is_given(self, name: str) -> bool:
+        """Tell whether the setting of this outside name (`"PORT"`) was given, or has its default."""
+        return name in self.sources
+
+    def urls(self) -> Urls:
+        """The URL of every login role. Raises ValueError where there is no DATABASE_URL and no embedded server yet."""
+        if self.database_url is None:
+            message = "no database yet: start the embedded one, and take settings.with_urls(...)"
+            raise ValueError(message)
+        direct = self.database_direct_url or self.database_url
+        return Urls(
+            platform=self.database_url,
+            auth=self.database_auth_url or self.database_url.with_user("tenantry_auth"),
+            ops=self.database_ops_url or direct.with_user("tenantry_ops"),
+            admin=self.database_admin_url or direct.with_user("tenantry_migrate"),
+            direct=direct,
+        )
+
+    def with_urls(self, urls: Urls) -> Self:
+        """Give the same settings with these URLs filled in where none is given: what the embedded server answers."""
+        return replace(
+            self,
+            database_url=self.database_url or urls.platform,
+            database_auth_url=self.database_auth_url or urls.auth,
+            database_ops_url=self.database_ops_url or urls.ops,
+            database_admin_url=self.database_admin_url or urls.admin,
+            database_direct_url=self.database_direct_url or urls.direct,
+        )
+
+
+Settings.BUILT_IN = frozenset(Settings.__struct_fields__)
