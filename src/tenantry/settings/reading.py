@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 S = TypeVar("S", bound="Settings")
 _NOT_SETTINGS = ("sources", "warnings")
-_SHELL_ONLY = frozenset({"TENANTRY_TEST_POSTGRES"})
 _LONGEST_INT = 19
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
@@ -258,7 +257,7 @@ def _unknown(texts: Mapping[str, tuple[str, str]], fields: list[_Field]) -> tupl
     names = [f.setting.name for f in fields]
     warnings: list[str] = []
     for name in sorted(texts):
-        if not name.startswith(("TENANTRY_", "DATABASE_")) or name in names or name in _SHELL_ONLY:
+        if not name.startswith(("TENANTRY_", "DATABASE_")) or name in names:
             continue
         near = difflib.get_close_matches(name, names, 1, 0.75)
         if near or name.startswith("TENANTRY_"):
