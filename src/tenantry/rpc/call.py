@@ -150,7 +150,7 @@ def _decoded(path: str) -> str:
         message = "The path is not validly percent-encoded"
         raise BadRequest(message)
     try:
-        text = unquote_to_bytes(path).decode("utf-8")
+        text = unquote_to_bytes(path.encode("latin-1", "replace")).decode("utf-8")
     except UnicodeDecodeError:
         message = "The path is not validly percent-encoded"
         raise BadRequest(message) from None

@@ -1,0 +1,20 @@
+"""tRPC's protocol, pure: requests in, calls out; results in, bytes out. No I/O, no clock, no database here."""
+
+from __future__ import annotations
+
+from msgspec import Meta
+
+from tenantry.rpc.answer import Answer
+from tenantry.rpc.call import Call, Limits, Parsed, RpcRequest, parse
+from tenantry.rpc.codes import CODES
+from tenantry.rpc.envelope import combine, failure, http_status, shape, success
+from tenantry.rpc.names import camel
+from tenantry.rpc.procedure import Procedure
+from tenantry.rpc.record import UNSET, Page, Record, Unset
+from tenantry.rpc.router import Router
+from tenantry.rpc.schema import InputSchema, OutputSchema
+
+__all__ = [
+    "CODES", "UNSET", "Answer", "Call", "InputSchema", "Limits", "Meta", "OutputSchema", "Page", "Parsed", "Procedure",
+    "Record", "Router", "RpcRequest", "Unset", "camel", "combine", "failure", "http_status", "parse", "shape", "success",
+]  # fmt: skip

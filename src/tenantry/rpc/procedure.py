@@ -1,0 +1,102 @@
+"""A procedure: a handler, with what its signature says about input, result and rights.
+
+The first parameter is the context, all others are the input. A plain `def` returns its statement (annotated
+`-> Statement[…]`) and is run in one trip; an `async def` awaits. Both are checked when the procedure is defined, so that a
+mistake stops the start and not a request.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Generic, Literal, ParamSpec, TypeVar
+
+from msgspec import Raw
+
+from tenantry.errors import HandlerShape, UnknownRole
+from tenantry.identity import ROLES
+from tenantry.rpc.schema import InputSchema, OutputSchema
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Type = Literal["query", "mutation", "subscription"]
+Scope = Literal["tenant", "person", "public"]
+
+_output = OutputSchema()
+
+
+class Procedure(Generic[P, R]):
+    """Made by `Router.query` and `Router.mutation`; `path` is its name on the wire."""
+
+    __slots__ = (
+        "as_written", "can", "deadline_ms", "decode", "docs", "encode", "handler", "input", "is_async", "need", "path",
+        "result_type", "scope", "takes_input", "type", "where",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        handler: Callable[..., Any],
+        *,
+        path: str,
+        type: Type,  # noqa: A002 - tRPC's word
+        scope: Scope,
+        role: str | None,
+        can: str | None,
+        deadline_ms: int | None,
+        as_written: bool,
+    ) -> None:
+        code = handler.__code__
+        self.path = path
+        self.type: Type = type
+        self.scope: Scope = scope
+        self.handler = handler
+        self.where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+        self.is_async = inspect.iscoroutinefunction(handler)
+        self.docs = inspect.getdoc(handler) or ""
+        self.deadline_ms = deadline_ms
+        self.as_written = as_written
+        if role is not None and role not in ROLES:
+            raise UnknownRole(procedure=path, role=role)
+        self.need = None if scope != "tenant" else can or role or "member"
+        self._read_signature()
+
+    def _read_signature(self) -> None:
+        handler, path = self.handler, self.path
+        try:
+            hints = typing.get_type_hints(handler, include_extras=True)
+        except NameError as error:
+            raise HandlerShape(
+                procedure=path, where=self.where, why=f"an annotation cannot be read: {error}",
+                cure="Import the name where the module runs, not only under TYPE_CHECKING.",
+            ) from None  # fmt: skip
+        parameters = list(inspect.signature(handler).parameters.values())
+        if not parameters:
+            raise HandlerShape(
+                procedure=path, where=self.where, why="it takes no context", cure="Give it a first parameter: ctx: Ctx"
+            )
+        for parameter in parameters[1:]:
+            if parameter.kind is not inspect.Parameter.POSITIONAL_OR_KEYWORD:
+                raise HandlerShape(
+                    procedure=path, where=self.where, why=f"{parameter.name} is not an ordinary parameter",
+                    cure="Take each input by its own name, without * or /.",
+                )  # fmt: skip
+            if parameter.name not in hints:
+                raise HandlerShape(
+                    procedure=path, where=self.where, why=f"{parameter.name} has no type", cure="Annotate it."
+                )
+        self.result_type = hints.get("return", Any)
+        if not self.is_async and not hasattr(typing.get_origin(self.result_type), "__tenantry_statement__"):
+            raise HandlerShape(
+                procedure=path, where=self.where, why="it is a plain def that returns no statement",
+                cure="Write async def, or annotate it -> Statement[…] and return ctx.db.one(…).",
+            )  # fmt: skip
+        self.input = InputSchema.of(parameters[1:], hints, as_written=self.as_written)
+        self.takes_input = bool(self.input.names)
+        # Bound once: these two run for every request.
+        self.decode: Callable[[bytes | Raw | None], tuple[Any, ...]] = self.input.decode
+        self.encode: Callable[[Any], bytes] = _output.encode
+
+    def __repr__(self) -> str:
+        return f"<{self.type} {self.path} ({self.where})>"

@@ -1,0 +1,101 @@
+"""Routers: the names under which procedures are found.
+
+`@notes.query` and `@notes.mutation(role="admin")` take a handler and give a `Procedure`. A name that is taken, or that
+tRPC's client proxy keeps for itself, is refused where it is defined.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Container
+from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
+
+from tenantry.errors import NameClash
+from tenantry.rpc.names import RESERVED, camel
+from tenantry.rpc.procedure import Procedure, Scope, Type
+
+C = TypeVar("C")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Decorate(Protocol):
+    """What `@router.query(…)` with arguments gives: the decorator itself."""
+
+    def __call__(self, handler: Callable[Concatenate[C, P], Awaitable[R]], /) -> Procedure[P, R]: ...
+
+
+class Router:
+    """A named group of procedures. `case` is `camel` (Python's `as_csv` is `asCsv` on the wire) or `as_written`."""
+
+    def __init__(self, name: str, *, case: Literal["camel", "as_written"] = "camel") -> None:
+        self.as_written = case == "as_written"
+        self.name = name if self.as_written else ".".join(camel(part) for part in name.split("."))
+        self.procedures: list[Procedure[..., Any]] = []
+        self._check(self.name.rsplit(".", 1)[-1], "this router")
+
+    @overload
+    def query(self, handler: Callable[Concatenate[C, P], Awaitable[R]], /) -> Procedure[P, R]: ...
+    @overload
+    def query(
+        self, *, role: str | None = None, can: str | None = None, name: str | None = None,
+        deadline_ms: int | None = None, scope: Scope = "tenant", public: bool = False,
+    ) -> Decorate: ...  # fmt: skip
+
+    def query(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """A procedure that reads: called by GET, and its transaction is READ ONLY in PostgreSQL itself.
+
+        `role` is the least role, `can` a permission, `public` needs nobody signed in, `name` the wire's name.
+        """
+        return self._define("query", handler, options)
+
+    @overload
+    def mutation(self, handler: Callable[Concatenate[C, P], Awaitable[R]], /) -> Procedure[P, R]: ...
+    @overload
+    def mutation(
+        self, *, role: str | None = None, can: str | None = None, name: str | None = None,
+        deadline_ms: int | None = None, scope: Scope = "tenant", public: bool = False,
+    ) -> Decorate: ...  # fmt: skip
+
+    def mutation(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """A procedure that writes: called by POST, answered after its commit is acknowledged. Options as for `query`."""
+        return self._define("mutation", handler, options)
+
+    def _define(self, type_: Type, handler: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
+        if handler is None:
+            return lambda handler: self._add(type_, handler, **options)  # pyright: ignore[reportUnknownLambdaType]
+        return self._add(type_, handler)
+
+    def _add(
+        self,
+        type_: Type,
+        handler: Callable[..., Any],
+        *,
+        role: str | None = None,
+        can: str | None = None,
+        name: str | None = None,
+        deadline_ms: int | None = None,
+        scope: Scope = "tenant",
+        public: bool = False,
+    ) -> Procedure[..., Any]:
+        own = name or (handler.__name__ if self.as_written else camel(handler.__name__))
+        self._check(own, f"{handler.__module__}.{handler.__name__}")
+        procedure: Procedure[..., Any] = Procedure(
+            handler, path=f"{self.name}.{own}" if self.name else own, type=type_, scope="public" if public else scope,
+            role=role, can=can, deadline_ms=deadline_ms, as_written=self.as_written,
+        )  # fmt: skip
+        other = next((p for p in self.procedures if p.path == procedure.path), None)
+        if other is not None:
+            raise NameClash(name=procedure.path, first=other.where, second=procedure.where)
+        self.procedures.append(procedure)
+        return procedure
+
+    def without(self, paths: Container[str]) -> Router:
+        """The same router less the procedures of those paths."""
+        rest = Router(self.name, case="as_written")
+        rest.procedures = [p for p in self.procedures if p.path not in paths]
+        return rest
+
+    @staticmethod
+    def _check(name: str, where: str) -> None:
+        if name in RESERVED:
+            raise NameClash(name=name, first="tRPC's client", second=where)

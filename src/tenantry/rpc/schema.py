@@ -1,0 +1,243 @@
+"""A handler's parameters as its input, and its result as JSON.
+
+msgspec decodes the input in one go and stops at the first fault; forms want all of them. So only after a failure a second
+pass goes field by field, which also takes `1.0` for an int, as JavaScript may send it. Unknown keys are dropped (zod's
+way: old and new front ends meet). What PostgreSQL's text cannot hold (NUL) is refused here, by field.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+import typing
+from collections.abc import Callable
+from typing import Annotated, Any, Union, get_args, get_origin
+
+import msgspec
+from msgspec import NODEFAULT, Meta, Raw
+
+from tenantry.errors import InvalidInput
+from tenantry.rpc.names import camel
+
+MAX_SAFE = 2**53 - 1
+"""Number.MAX_SAFE_INTEGER: beyond it JavaScript rounds."""
+MAX_DEPTH = 64
+"""Of nested arrays and objects in an input; the C decoder's own limit is the interpreter's recursion limit."""
+
+Issue = dict[str, Any]
+
+
+def _safe(kind: Any) -> Any:
+    """`kind` with its bare ints bounded to what JavaScript keeps exact, and its datetimes bound to have a zone."""
+    if kind is int:
+        return Annotated[int, Meta(ge=-MAX_SAFE, le=MAX_SAFE)]
+    if isinstance(kind, type) and kind.__module__ == "datetime" and kind.__name__ == "datetime":
+        return Annotated[kind, Meta(tz=True)]
+    origin = get_origin(kind)
+    if origin is Annotated:
+        base, *rest = get_args(kind)
+        bounded = _safe(base)
+        if get_origin(bounded) is Annotated:
+            inner, *bounds = get_args(bounded)
+            own = [r for r in rest if isinstance(r, Meta)]
+            # msgspec takes one bound of a kind: the builder's own stands in front of ours.
+            given = {n for m in own for n in ("ge", "gt", "le", "lt") if getattr(m, n) is not None}
+            kept = _without(bounds[0], given)
+            return Annotated[inner, *([kept] if kept is not None else []), *rest]
+        return Annotated[bounded, *rest]
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_safe(arm) for arm in get_args(kind))]  # noqa: UP007 - made at run time
+    if origin in (list, set, frozenset, tuple, dict):
+        return origin[tuple(_safe(arm) for arm in get_args(kind))]
+    return kind
+
+
+def _without(bounds: Meta, given: set[str]) -> Meta | None:
+    lower = None if {"ge", "gt"} & given else bounds.ge
+    upper = None if {"le", "lt"} & given else bounds.le
+    if bounds.tz is not None:
+        return bounds
+    return None if lower is None and upper is None else Meta(ge=lower, le=upper)
+
+
+class InputSchema:
+    """The input of a procedure: `decode` gives the handler's positional arguments after its context."""
+
+    def __init__(self, fields: list[tuple[str, Any, Any]], *, as_written: bool = False) -> None:
+        """`fields`: (Python name, type, default or inspect.Parameter.empty), in the order of the handler's parameters."""
+        self.names = [name for name, _, _ in fields]
+        self.wire = [name if as_written else camel(name) for name in self.names]
+        self.types = [_safe(kind) for _, kind, _ in fields]
+        self.defaults = [default for _, _, default in fields]
+        empty = inspect.Parameter.empty
+        # Keyword only, so that a default may stand before a required one, as it may in a handler's signature with `*`.
+        members = [
+            (name, kind, msgspec.field(name=wire, **({} if default is empty else _default(default))))
+            for name, wire, kind, default in zip(self.names, self.wire, self.types, self.defaults, strict=True)
+        ]
+        struct = msgspec.defstruct("Input", members, kw_only=True)
+        self.decoder = msgspec.json.Decoder(struct, dec_hook=_foreign)
+
+    @classmethod
+    def of(cls, parameters: list[inspect.Parameter], hints: dict[str, Any], *, as_written: bool = False) -> InputSchema:
+        """From a handler's parameters after its context."""
+        return cls([(p.name, hints.get(p.name, Any), p.default) for p in parameters], as_written=as_written)
+
+    def decode(self, raw: bytes | Raw | None) -> tuple[Any, ...]:
+        """The arguments, in order. None is undefined. Raises InvalidInput with all faults in `data["issues"]`."""
+        if not self.names:
+            return ()
+        if raw is None:
+            raw = b"{}"
+        try:
+            values = msgspec.structs.astuple(self.decoder.decode(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError):
+            # msgspec.ValidationError is a DecodeError: either way the second pass finds the words.
+            return self._field_by_field(bytes(raw))
+        if b"\\u0000" in bytes(raw) if isinstance(raw, Raw) else b"\\u0000" in raw:
+            return self._field_by_field(bytes(raw))
+        return values
+
+    def _field_by_field(self, raw: bytes) -> tuple[Any, ...]:
+        if _depth(raw) > MAX_DEPTH:
+            raise _invalid([_issue([], "too_deep", f"Nested more than {MAX_DEPTH} deep")])
+        try:
+            given = msgspec.json.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise _invalid([_issue([], "invalid_json", "Not valid JSON")]) from None
+        if not isinstance(given, dict):
+            raise _invalid([_issue([], "invalid_type", "Expected an object")])
+        values: list[Any] = []
+        issues: list[Issue] = []
+        for wire, kind, default in zip(self.wire, self.types, self.defaults, strict=True):
+            if wire not in given:
+                if default is inspect.Parameter.empty:
+                    issues.append(_issue([wire], "missing", "Required"))
+                else:
+                    values.append(default)
+                continue
+            value = given[wire]
+            nul = _nul_path(value)
+            if nul is not None:
+                issues.append(_issue([wire, *nul], "invalid_string", "Holds a NUL character"))
+                continue
+            try:
+                values.append(_converted(value, kind))
+            except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
+                issues.append(_fault(wire, error))
+        if issues:
+            raise _invalid(issues)
+        return tuple(values)
+
+
+def _default(value: Any) -> dict[str, Any]:
+    if isinstance(value, (list, dict, set, bytearray)):
+        return {"default_factory": lambda: type(value)(value)}
+    return {"default": NODEFAULT if value is inspect.Parameter.empty else value}
+
+
+def _converted(value: Any, kind: Any) -> Any:
+    try:
+        return msgspec.convert(value, kind, dec_hook=_foreign, builtin_types=())
+    except msgspec.ValidationError:
+        whole = _whole(value)
+        if whole == value and type(whole) is type(value) and not isinstance(value, (list, dict)):
+            raise
+        return msgspec.convert(whole, kind, dec_hook=_foreign, builtin_types=())
+
+
+def _whole(value: Any) -> Any:
+    """`1.0` as `1`, at any depth: JSON does not tell them apart, and JavaScript may send either."""
+    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_SAFE:
+        return int(value)
+    if isinstance(value, list):
+        return [_whole(v) for v in typing.cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {k: _whole(v) for k, v in typing.cast("dict[str, Any]", value).items()}
+    return value
+
+
+def _nul_path(value: Any) -> list[str | int] | None:
+    if isinstance(value, str):
+        return [] if "\0" in value else None
+    items: Any = ()
+    if isinstance(value, list):
+        items = enumerate(typing.cast("list[Any]", value))
+    elif isinstance(value, dict):
+        items = typing.cast("dict[str, Any]", value).items()
+    for key, member in items:
+        if isinstance(key, str) and "\0" in key:
+            return [key]
+        inner = _nul_path(member)
+        if inner is not None:
+            return [key, *inner]
+    return None
+
+
+def _foreign(kind: Any, value: Any) -> Any:
+    """Types that msgspec does not know: Pydantic models."""
+    validate: Callable[[Any], Any] | None = getattr(kind, "model_validate", None)
+    if validate is None:
+        raise NotImplementedError
+    return validate(value)
+
+
+def _fault(wire: str, error: BaseException) -> Issue:
+    """One issue of a msgspec or Pydantic error: its path is read from msgspec's `- at `$.a[0]``."""
+    errors = getattr(error, "errors", None)
+    if callable(errors):
+        first: Any = next(iter(typing.cast("list[Any]", errors())), {})
+        return _issue([wire, *first.get("loc", ())], str(first.get("type", "invalid")), str(first.get("msg", "Not valid")))
+    text, _, at = str(error).partition(" - at `$")
+    path: list[str | int] = [wire]
+    for part in at.rstrip("`").replace("]", "").replace("[", ".").split("."):
+        if part and part != "...":
+            path.append(int(part) if part.isdigit() else part)
+    return _issue(path, "invalid", text)
+
+
+def _issue(path: list[Any], code: str, message: str) -> Issue:
+    return {"path": path, "code": code, "message": message}
+
+
+def _invalid(issues: list[Issue]) -> InvalidInput:
+    first = issues[0]
+    where = ".".join(map(str, first["path"]))
+    return InvalidInput(f"{where}: {first['message']}" if where else first["message"], data={"issues": issues})
+
+
+def _depth(raw: bytes) -> int:
+    """The deepest nesting of a JSON text, strings skipped."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in raw:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in b"[{":
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in b"]}":
+            depth -= 1
+    return deepest
+
+
+class OutputSchema:
+    """Results as JSON: camelCase records, ISO times with `Z`, Decimal and UUID as strings, NaN as null."""
+
+    def __init__(self) -> None:
+        self.encode: Callable[[Any], bytes] = msgspec.json.Encoder(enc_hook=_plain).encode
+
+
+def _plain(value: Any) -> Any:
+    dump: Callable[..., Any] | None = getattr(value, "model_dump", None)
+    if dump is None:
+        message = f"{type(value).__name__} has no JSON"
+        raise TypeError(message)
+    return dump(mode="json", by_alias=True)
