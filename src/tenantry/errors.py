@@ -372,6 +372,12 @@ class LogsBindValues(StartError):
     remedy = "As superuser: alter role platform in database {database} set log_parameter_max_length = 0; or set TENANTRY_ALLOW_LOGGED_BIND_VALUES=1 if the log is safe."
 
 
+class PortInUse(StartError):
+    code = "PORT_IN_USE"
+    says = "Cannot listen on {host}:{port}: {why}."
+    remedy = "Stop what uses it, or choose another: --port, or PORT=."
+
+
 class DatabaseNotReady(StartError):
     code = "DATABASE_NOT_READY"
     says = "The database cannot be used: {why}."

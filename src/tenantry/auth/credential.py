@@ -1,0 +1,85 @@
+"""Which credential a request presents, and whether it comes from where it says. Pure: headers in, values out.
+
+A bearer token wins over a cookie. The session cookie is matched by its exact name (a prefix match would let another cookie
+speak for the session), and of two with one name the first counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from datetime import datetime, timezone
+
+from tenantry.identity import Credential
+
+MAX_TOKEN_BYTES = 4096
+COOKIES = (b"__Secure-authjs.session-token", b"authjs.session-token")
+Headers = list[tuple[bytes, bytes]]
+
+
+def find_credential(headers: Headers) -> Credential | None:
+    """The credential of a request, or None. Whether it is good, only PostgreSQL knows."""
+    cookies = None
+    for name, value in headers:
+        if name == b"authorization":
+            return _bearer(value)
+        if name == b"cookie" and cookies is None:
+            cookies = value
+    return None if cookies is None else _session_cookie(cookies)
+
+
+def _bearer(value: bytes) -> Credential | None:
+    if value[:7].lower() != b"bearer ":
+        return None
+    token = value[7:].strip()
+    # Printable ASCII without spaces, as RFC 6750's b64token; anything else can be nobody's token.
+    if not token or len(token) > MAX_TOKEN_BYTES or b" " in token or not token.isascii() or min(token) < 0x21:
+        return None
+    return Credential(token, "bearer")
+
+
+def _session_cookie(header: bytes) -> Credential | None:
+    found: dict[bytes, bytes] = {}
+    for pair in header.split(b";"):
+        name, separator, value = pair.strip().partition(b"=")
+        if separator and name in COOKIES:
+            found.setdefault(name, value.strip(b'"'))
+    for name in COOKIES:
+        token = found.get(name)
+        if token and len(token) <= MAX_TOKEN_BYTES and token.isascii():
+            return Credential(token, "cookie")
+    return None
+
+
+def is_cross_site(headers: Headers, credential: Credential, origins: Container[str]) -> bool:
+    """Whether a mutation that a cookie authenticates was sent by another site's page.
+
+    A browser sends `Origin` with every POST: it must be the host that is asked, or listed in `origins`.
+    `Sec-Fetch-Site: cross-site` is refused as well. Bearer tokens are not sent by browsers on their own and need neither.
+    """
+    if credential.source != "cookie":
+        return False
+    origin = host = None
+    is_listed = False
+    fetch_site = b""
+    for name, value in headers:
+        if name == b"origin":
+            origin = value
+        elif name == b"host":
+            host = value
+        elif name == b"sec-fetch-site":
+            fetch_site = value
+    if origin is not None:
+        is_listed = origin.decode("latin-1") in origins
+        is_own = host is not None and origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
+        if not (is_listed or is_own):
+            return True
+    return fetch_site == b"cross-site" and not is_listed
+
+
+def session_cookie(headers: Headers, token: str, expires: datetime) -> str:
+    """The `Set-Cookie` value that puts `token` in the place of the session cookie that the request came with."""
+    sent = b";".join(value for name, value in headers if name == b"cookie")
+    is_secure = any(pair.strip().startswith(COOKIES[0] + b"=") for pair in sent.split(b";"))
+    name = COOKIES[0] if is_secure else COOKIES[1]
+    when = expires.astimezone(timezone.utc).strftime("%a, %d %b %Y %H:%M:%S GMT")
+    return f"{name.decode()}={token}; Path=/; Expires={when}; HttpOnly; SameSite=Lax{'; Secure' if is_secure else ''}"
