@@ -1,0 +1,7 @@
+"""Operations: what watches a running server from the side. Never in the way of a request."""
+
+from __future__ import annotations
+
+from tenantry.ops.health import Health, health_router
+
+__all__ = ["Health", "health_router"]

@@ -1,0 +1,14 @@
+"""Health: fast answers to "is it well, is it alive, may it have requests?", that never hang.
+
+One file a check, each with its own deadline, enforced here in the client: a stopped server accepts connections and then is
+silent, and no setting of its own ends that. `report.py` runs them together, once for any number of callers, and serves
+the result for a second; `procedures.py` is what operators call. Messages name the cause in words, never a host, user,
+path, SQL or secret.
+"""
+
+from __future__ import annotations
+
+from tenantry.ops.health.procedures import health_router
+from tenantry.ops.health.report import Health
+
+__all__ = ["Health", "health_router"]

@@ -1,0 +1,155 @@
+"""A connection of one's own to PostgreSQL: one question at a time, never blocking the loop, thrown away when in doubt.
+
+The pool's connections may all be in use, or wait on the very thing that a check is to find. Nothing here has a deadline:
+the caller sets one around all of it (`asyncio.timeout`), and a cancelled question closes the connection at once, without
+a word to a server that may be stopped. Statements are unnamed, one message each, so PgBouncer may stand between.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from tenantry.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from psycopg import pq
+
+    from tenantry.settings import DatabaseUrl
+
+Row = tuple[bytes | None, ...]
+
+
+class Refused(Exception):
+    """The server answered the question with an error; `sqlstate` says which, and is empty where libpq did not."""
+
+    def __init__(self, sqlstate: str) -> None:
+        self.sqlstate = sqlstate
+        super().__init__(sqlstate)
+
+
+class OwnConnection:
+    """Connects at the first question, and anew after any failure."""
+
+    def __init__(self, url: DatabaseUrl) -> None:
+        self._url = url
+        self._pg: pq.PGconn | None = None
+        self._fd = -1
+        self.opened = 0
+        """How many connections were begun, for tests and details."""
+
+    async def ask(self, question: bytes) -> list[Row]:
+        """Send one statement and give its rows, as PostgreSQL's text. Raises DatabaseUnavailable, or Refused."""
+        try:
+            pg = self._pg or await self._connect()
+            return await self._answer(pg, question)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Forget the connection. Nothing is awaited, so a server that is silent cannot hold this up."""
+        pg, self._pg = self._pg, None
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            loop = asyncio.get_running_loop()
+            # Before finish(): the next connection may get the same number, and its reader would never fire.
+            loop.remove_reader(fd)
+            loop.remove_writer(fd)
+        if pg is not None:
+            pg.finish()
+
+    async def _connect(self) -> pq.PGconn:
+        from psycopg import OperationalError, pq
+
+        parameters = await _resolved(self._url)
+        self.opened += 1
+        pg = self._pg = pq.PGconn.connect_start(parameters)
+        polling = pq.PollingStatus
+        while True:
+            # libpq may change sockets between polls, and has none after a refusal.
+            if pg.status == pq.ConnStatus.BAD:
+                raise DatabaseUnavailable
+            state = pg.connect_poll()
+            if state == polling.OK:
+                break
+            if state == polling.FAILED:
+                raise DatabaseUnavailable
+            await self._ready(pg.socket, for_reading=state == polling.READING)
+        try:
+            pg.nonblocking = 1
+        except OperationalError:
+            raise DatabaseUnavailable from None
+        return pg
+
+    async def _answer(self, pg: pq.PGconn, question: bytes) -> list[Row]:
+        from psycopg import OperationalError, pq
+
+        try:
+            pg.send_query_params(question, None)
+            while pg.flush():
+                await self._ready(pg.socket, for_reading=False)
+            rows: list[Row] | None = None
+            sqlstate = ""
+            while True:
+                # get_result() blocks the whole process while libpq is busy: never call it then.
+                while pg.is_busy():
+                    await self._ready(pg.socket, for_reading=True)
+                    pg.consume_input()
+                result = pg.get_result()
+                if result is None:
+                    break
+                if result.status == pq.ExecStatus.TUPLES_OK:
+                    rows = [
+                        tuple(result.get_value(row, column) for column in range(result.nfields))
+                        for row in range(result.ntuples)
+                    ]
+                else:
+                    sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode("ascii", "replace")
+        except OperationalError:
+            raise DatabaseUnavailable from None
+        if rows is None:
+            raise Refused(sqlstate)
+        return rows
+
+    async def _ready(self, fd: int, *, for_reading: bool) -> None:
+        """Wait until the socket can be read (or written), without a thread."""
+        loop = asyncio.get_running_loop()
+        ready: asyncio.Future[None] = loop.create_future()
+        self._fd = fd
+        watch, forget = (loop.add_reader, loop.remove_reader) if for_reading else (loop.add_writer, loop.remove_writer)
+        watch(fd, _wake, ready)
+        try:
+            await ready
+        finally:
+            forget(fd)
+            self._fd = -1
+
+
+def _wake(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+async def _resolved(url: DatabaseUrl) -> bytes:
+    """The URL with its host's address beside it: libpq's own look-up would block the loop."""
+    from urllib.parse import quote
+
+    text = url.reveal()
+    host, port = _host_and_port(url.place)
+    if host and "hostaddr=" not in url.query and not host.startswith(("/", "%2F", "%2f")) and "," not in url.place:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port or None)
+        except OSError:
+            raise DatabaseUnavailable from None
+        text += ("&" if "?" in text else "?") + "hostaddr=" + quote(str(found[0][4][0]), safe="")
+    return text.encode()
+
+
+def _host_and_port(place: str) -> tuple[str, str]:
+    """`db.example:5432`, `[::1]:5432`, `db.example`, or nothing."""
+    if place.startswith("["):
+        host, _, rest = place[1:].partition("]")
+        return host, rest.removeprefix(":")
+    host, _, port = place.partition(":")
+    return host, port

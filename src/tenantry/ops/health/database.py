@@ -1,0 +1,62 @@
+"""The database check: does it answer, is the tenant function there, and is every protected table still guarded?
+
+One statement over a connection of its own, as the role that requests use and by the same way (a pooler included), so that
+what it finds is what requests meet. The deadline is kept here: a stopped server accepts connections and is silent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+from tenantry.errors import DatabaseUnavailable
+from tenantry.ops.health.check import Check
+from tenantry.ops.health.connection import Refused
+
+if TYPE_CHECKING:
+    from tenantry.ops.health.connection import OwnConnection
+
+DEADLINE_SECONDS = 0.8
+SLOW_MS = 100.0
+"""The runbook's bound: a database that takes longer to answer this is worth a look."""
+
+
+def question() -> bytes:
+    """The statement of `database.sql`: one row of (function is there, may be executed), then one a thing missing."""
+    return files("tenantry.ops.health").joinpath("database.sql").read_bytes()
+
+
+async def check_database(connection: OwnConnection, ask: bytes) -> Check:
+    """Ask once; `down` with the cause when there is no good answer within the deadline."""
+    started = time.perf_counter()
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            rows = await connection.ask(ask)
+    except TimeoutError:
+        return _down(f"No answer within {DEADLINE_SECONDS * 1000:.0f} ms", started)
+    except DatabaseUnavailable:
+        return _down("The database cannot be reached, or refuses connections", started)
+    except Refused as refused:
+        return _down(f"The database answered with an error (SQLSTATE {refused.sqlstate or 'unknown'})", started)
+    missing = sorted((row[0] or b"").decode("utf-8", "replace") for row in rows)
+    details = {"rlsConfigured": not missing, "missing": missing}
+    if missing:
+        return Check("down", f"Isolation is not configured: {missing[0]}{_and_more(missing)}", _ms(started), details)
+    took = _ms(started)
+    if took > SLOW_MS:
+        return Check("degraded", f"Answers slowly: {took:.0f} ms", took, details)
+    return Check("up", "Answers, and every protected table is guarded", took, details)
+
+
+def _down(message: str, started: float) -> Check:
+    return Check("down", message, _ms(started), {"rlsConfigured": None, "missing": []})
+
+
+def _and_more(missing: list[str]) -> str:
+    return f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+
+
+def _ms(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 3)
