@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
-from tenantry.errors import DatabaseNotReady, NameClash, StartError
+from tenantry.errors import DatabaseNotReady, NameClash, PermissionUnknown, ResourcesFailed
 from tenantry.identity import ROLES, Role
 from tenantry.rpc import Procedure, Router
 from tenantry.settings import Settings
@@ -122,8 +122,7 @@ class Tenantry(Generic[Resources]):
     def _check_permission(self, procedure: Procedure[..., Any]) -> None:
         need = procedure.need
         if need is not None and "." in need and need not in self._permissions:
-            message = f'{procedure.path} asks can="{need}", and no app.permission has that name'
-            raise ValueError(message)
+            raise PermissionUnknown(procedure=procedure.path, permission=need)
 
     def _probe(self) -> Any:
         return self._state
@@ -197,9 +196,13 @@ class _Open:
             self = cls(settings, signals, stack, resources)
             if settings.database_url is None:
                 raise DatabaseNotReady(why="DATABASE_URL is not set", cure="Run it by: tenantry serve   (or set DATABASE_URL)")
-            self.pool = _pool(Pool, settings, settings.database_url, settings.pool_size, signals)
-            self.accounts = _pool(Pool, settings, settings.database_auth_url or settings.database_url, 2, signals)
-            await asyncio.gather(self.pool.open(), self.accounts.open())
+            urls = settings.urls()
+            queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
+            self.pool = Pool(urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals)
+            self.accounts = Pool(urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals)
+            for pool in (self.pool, self.accounts):
+                stack.push_async_callback(pool.close, 0.0)
+                await pool.open()
             self.dispatcher = Dispatcher(
                 Road(
                     procedures=table,
@@ -219,5 +222,33 @@ class _Open:
         return self
 
     async def close(self, grace_seconds: float) -> None:
-        await asyncio.gather(self.pool.close(grace_seconds), self.accounts.close(grace_seconds))
-        await self.stack.aclose()
+        try:
+            await asyncio.gather(self.pool.close(grace_seconds), self.accounts.close(grace_seconds))
+        finally:
+            # The resources last: what still ran until now may have used them.
+            await self.stack.aclose()
+
+
+RESOURCES_SECONDS = 10.0
+"""How long a `resources` factory may take; longer would make a deploy hang without a word."""
+
+
+@asynccontextmanager
+async def _entered(factory: Callable[..., AbstractAsyncContextManager[Any]] | None, settings: Settings) -> AsyncIterator[Any]:
+    """What the factory yields, or None without one. Raises ResourcesFailed, naming the factory."""
+    if factory is None:
+        yield None
+        return
+    name = getattr(factory, "__qualname__", repr(factory))
+    manager = factory(settings) if inspect.signature(factory).parameters else factory()
+    try:
+        async with asyncio.timeout(RESOURCES_SECONDS):
+            value = await manager.__aenter__()
+    except TimeoutError:
+        raise ResourcesFailed(factory=name, why=f"it took over {RESOURCES_SECONDS:.0f} s") from None
+    except Exception as error:
+        raise ResourcesFailed(factory=name, why=f"it raised {type(error).__name__}") from error
+    try:
+        yield value
+    finally:
+        await manager.__aexit__(None, None, None)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from tenantry.auth import find_credential, is_cross_site
+from tenantry.auth import find_credential, is_cross_site, session_cookie
 from tenantry.context import Ctx, Headers, Person, Visitor
 from tenantry.db import Entry, Pool, Session, Trip
 from tenantry.errors import (
@@ -318,6 +318,8 @@ class Run:
             if session is not None:
                 # From here on the outcome is PostgreSQL's: a client that goes away no longer stops the commit.
                 await asyncio.shield(session.finish())
+            elif isinstance(self.ctx, Person):
+                self.keep_session(self.ctx)
         except asyncio.CancelledError:
             self.abandon()
             self.failed(DeadlineExceeded() if self.timed_out else ClientClosedRequest())
@@ -329,6 +331,13 @@ class Run:
         finally:
             if self.timer is not None:
                 self.timer.cancel()
+
+    def keep_session(self, person: Person[Any]) -> None:
+        """The session goes on under another token: the answer brings the cookie."""
+        if person.new_session is not None:
+            token, expires = person.new_session
+            cookie = session_cookie(person.headers, token, expires)
+            self.exchange.reply_headers.append((b"set-cookie", cookie.encode("ascii")))
 
     def expire(self) -> None:
         self.timed_out = True

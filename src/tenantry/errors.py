@@ -333,6 +333,12 @@ class UnknownRole(BuilderError):
     remedy = 'For finer rights: app.permission("{procedure}", least="member", says="…"), then can="{procedure}"'
 
 
+class PermissionUnknown(BuilderError):
+    code = "PERMISSION_UNKNOWN"
+    says = '{procedure} asks for can="{permission}", and no permission has that name.'
+    remedy = 'Declare it: app.permission("{permission}", least="member", says="…")'
+
+
 class NameClash(BuilderError):
     code = "NAME_CLASH"
     says = "{name} is defined at {first} and {second}."
@@ -370,6 +376,12 @@ class LogsBindValues(StartError):
     code = "LOGS_BIND_VALUES"
     says = "This server writes bind values into its log ({setting} = {value}): session tokens would stand there."
     remedy = "As superuser: alter role platform in database {database} set log_parameter_max_length = 0; or set TENANTRY_ALLOW_LOGGED_BIND_VALUES=1 if the log is safe."
+
+
+class ResourcesFailed(StartError):
+    code = "RESOURCES_FAILED"
+    says = "The resources of the application could not be opened: {factory}: {why}."
+    remedy = "Look at the cause above, and at the settings that {factory} reads."
 
 
 class PortInUse(StartError):
