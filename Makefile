@@ -15,7 +15,7 @@ venv: ## the environment, made or brought up to date
 
 test: venv ## install what the tests need, then run them all
 	@./scripts/test-needs.sh
-	"$(BIN)/python" -m pytest -n 2
+	"$(BIN)/python" -m pytest -n 2 -q
 
 check: venv ## format, lint, types, layers
 	"$(BIN)/ruff" format --check src tests
