@@ -1,0 +1,66 @@
+"""libpq's words, and failures made of its results. Constants are plain ints: an enum costs on every result.
+
+Source: PostgreSQL docs, libpq, "PQresultStatus", "PQresultErrorField", "PQtransactionStatus".
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from tenantry.db.trip import Entry, Outcome, WireFailure
+
+if TYPE_CHECKING:
+    from psycopg import pq
+
+EMPTY_QUERY, COMMAND_OK, TUPLES_OK = 0, 1, 2
+FATAL_ERROR, PIPELINE_SYNC, PIPELINE_ABORTED = 7, 10, 11
+IDLE, INTRANS, INERROR = 0, 2, 3
+BINARY = 1
+
+ENTER = b"select * from tenantry.enter($1::bytea, $2::boolean, $3::text, $4::uuid, $5::integer)"
+ENTER_FORMATS = [1, 1, 1, 1, 1]
+VERBS = {
+    "BEGIN": b"begin",
+    "BEGIN_REPEATABLE_READ": b"begin isolation level repeatable read",
+    "COMMIT": b"commit",
+    "ROLLBACK": b"rollback",
+}
+_TRUE, _FALSE = b"\x01", b"\x00"
+_int4 = struct.Struct(">i").pack
+
+
+def enter_params(entry: Entry) -> list[bytes | None]:
+    """The arguments of `enter`, binary."""
+    need, tenant = entry.need, entry.tenant
+    return [
+        entry.credential,
+        _TRUE if entry.read_only else _FALSE,
+        None if need is None else need.encode(),
+        None if tenant is None else tenant.bytes,
+        _int4(entry.deadline_ms),
+    ]
+
+
+def failure_of(result: pq.PGresult, outcome: Outcome) -> WireFailure:
+    """What PostgreSQL said, field by field."""
+
+    def field(code: int) -> str:
+        return (result.error_field(code) or b"").decode("utf-8", "replace")  # pyright: ignore[reportArgumentType] - takes the code's int
+
+    position = field(80)
+    return WireFailure(
+        "server",
+        outcome,
+        sqlstate=field(67),
+        message=field(77),
+        severity=field(86) or "ERROR",
+        detail=field(68),
+        hint=field(72),
+        constraint=field(110),
+        schema=field(115),
+        table=field(116),
+        column=field(99),
+        position=int(position) if position else 0,
+        source_function=field(82),
+    )
