@@ -28,7 +28,7 @@ class Cancel:
         self.pg: Any = pg.cancel_conn()
         try:
             self.pg.start()
-        except Exception:  # noqa: BLE001 - whatever libpq says, the cancel was not sent
+        except Exception:  # whatever libpq says, the cancel was not sent
             loop.call_soon(self.end, False)
             return
         self.poll()
@@ -43,7 +43,7 @@ class Cancel:
                 self.end(state == _OK)
                 return
             self.fd = self.pg.socket
-        except Exception:  # noqa: BLE001 - see above
+        except Exception:  # see above
             self.end(False)
             return
         watch = self.loop.add_reader if state == _READING else self.loop.add_writer

@@ -7,14 +7,26 @@ trip's ticket. DEAD is final: a new object connects.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from tenantry.db.cancel import Cancel
 from tenantry.db.trip import Outcome, Query, Shape, Trip, WireFailure
 from tenantry.db.wire import (
-    BINARY, COMMAND_OK, EMPTY_QUERY, ENTER, ENTER_FORMATS, FATAL_ERROR, IDLE, INERROR, INTRANS, PIPELINE_ABORTED,
-    PIPELINE_SYNC, TUPLES_OK, VERBS, enter_params, failure_of,
+    BINARY,
+    COMMAND_OK,
+    EMPTY_QUERY,
+    ENTER,
+    ENTER_FORMATS,
+    FATAL_ERROR,
+    IDLE,
+    INERROR,
+    INTRANS,
+    PIPELINE_ABORTED,
+    PIPELINE_SYNC,
+    TUPLES_OK,
+    VERBS,
+    enter_params,
+    failure_of,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -37,7 +49,7 @@ _ENTER_AND_STATEMENT = (ENTERED, STATEMENT)
 _STATEMENT_ONLY = (STATEMENT,)
 
 
-def _nobody(trip: Trip) -> None:
+def nobody(trip: Trip) -> None:
     """Whoever asked for the trip has gone."""
 
 
@@ -45,11 +57,13 @@ class Connection:
     """A live connection of a pool. Made by `connect`, and handed to `Pool.connected`."""
 
     __slots__ = (
-        "born", "cancel", "closing_at", "fd", "is_dead", "is_named", "is_pooled", "known", "loop", "names", "opened_at",
+        "born", "cancel", "closing_at", "fd", "is_dead", "is_ending", "is_named", "is_pooled", "known", "loop", "names", "opened_at",
         "pg", "pool", "results", "steps", "ticket", "to_close", "trip", "was_held", "wrong",
     )  # fmt: skip
 
-    def __init__(self, pg: pq.PGconn, pool: Pool, loop: asyncio.AbstractEventLoop, *, is_named: bool, is_pooled: bool) -> None:
+    def __init__(
+        self, pg: pq.PGconn, pool: Pool, loop: asyncio.AbstractEventLoop, *, is_named: bool, is_pooled: bool
+    ) -> None:
         self.pg = pg
         self.pool = pool
         self.loop = loop
@@ -72,6 +86,8 @@ class Connection:
         self.was_held = False
         self.ticket = 0
         self.is_dead = False
+        self.is_ending = False
+        pg.notice_handler = self.noticed
         loop.add_reader(self.fd, self.readable)
 
     # ------------------------------------------------------------------ out
@@ -101,7 +117,7 @@ class Connection:
         pg = self.pg
         query = trip.query
         try:
-            if query is not None and self.is_named and query.key not in self.known or trip.describes:
+            if (query is not None and self.is_named and query.key not in self.known) or trip.describes:
                 steps = self._prepare(query, trip)
             else:
                 steps = ()
@@ -132,7 +148,7 @@ class Connection:
             pg.pipeline_sync()
             if pg.flush():
                 self.loop.add_writer(self.fd, self.writable)
-        except Exception as error:  # noqa: BLE001 - a message that cannot be queued leaves the pipeline in an unknown state
+        except Exception as error:  # a message that cannot be queued leaves the pipeline in an unknown state
             self.die(f"{type(error).__name__} while sending", was_flushed=False)
 
     def _prepare(self, query: Query | None, trip: Trip) -> tuple[int, ...]:
@@ -170,7 +186,7 @@ class Connection:
         try:
             if not self.pg.flush():
                 self.loop.remove_writer(self.fd)
-        except Exception:  # noqa: BLE001 - any error of libpq means that the connection is lost
+        except Exception:  # any error of libpq means that the connection is lost
             self.die("lost while sending", was_flushed=False)
 
     # ------------------------------------------------------------------ in
@@ -180,7 +196,7 @@ class Connection:
         pg = self.pg
         try:
             pg.consume_input()
-        except Exception:  # noqa: BLE001 - any error of libpq means that the connection is lost
+        except Exception:  # any error of libpq means that the connection is lost
             self._drain()
             return
         self._read(pg)
@@ -216,9 +232,14 @@ class Connection:
         if self.trip is None and self.fd >= 0 and not self.is_dead:
             self._look()
 
+    def noticed(self, notice: pq.abc.PGresult) -> None:
+        """The end of an idle back end comes as a notice, while libpq's status is still good."""
+        if (notice.error_field(86) or b"") in (b"FATAL", b"PANIC"):  # pyright: ignore[reportArgumentType] - takes the code's int
+            self.is_ending = True
+
     def _look(self) -> None:
         """Readable while nothing is under way: libpq has noted a FATAL notice, or the end of the connection."""
-        if self.pool.is_closing_notice(self) or int(self.pg.status) != 0:
+        if self.is_ending or int(self.pg.status) != 0:
             self.die("ended by the server while idle")
 
     def _drain(self) -> None:
@@ -231,7 +252,7 @@ class Connection:
                 if pg.is_busy():
                     break
                 result = pg.get_result()
-            except Exception:  # noqa: BLE001 - see above
+            except Exception:  # see above
                 break
             if result is None:
                 continue
@@ -281,7 +302,9 @@ class Connection:
     def _after_open(self, trip: Trip, results: list[Any]) -> None:
         if trip.verb == "COMMIT" and results[-1].command_status != b"COMMIT":
             # COMMIT of an aborted transaction is no error to PostgreSQL: its tag is ROLLBACK.
-            trip.failure = WireFailure("server", Outcome.ROLLED_BACK, sqlstate="25P02", message="the transaction had failed")
+            trip.failure = WireFailure(
+                "server", Outcome.ROLLED_BACK, sqlstate="25P02", message="the transaction had failed"
+            )
         status = int(self.pg.transaction_status)
         if status == INTRANS:
             self.opened_at = self.loop.time()
@@ -295,7 +318,9 @@ class Connection:
         self._forget_unparsed(trip, steps, results)
         state = failure.sqlstate
         query = trip.query
-        if query is not None and (state == "26000" or (state == "0A000" and failure.source_function == "RevalidateCachedQuery")):
+        if query is not None and (
+            state == "26000" or (state == "0A000" and failure.source_function == "RevalidateCachedQuery")
+        ):
             name = self.known.pop(query.key, None)
             if name is not None:
                 self.to_close.append(name)
@@ -327,7 +352,7 @@ class Connection:
         """At once, without waiting: an aborted transaction holds its locks, and a pooler's server."""
         self.opened_at = 0.0
         self.ticket += 1
-        self.send(Trip(_nobody, verb="ROLLBACK"))
+        self.send(Trip(nobody, verb="ROLLBACK"))
 
     def over(self) -> None:
         """Nothing is open: back to the pool, unless a cancel is still in the air."""
@@ -336,10 +361,7 @@ class Connection:
             self.pool.release(self)
 
     def _tell(self, trip: Trip) -> None:
-        try:
-            trip.done(trip)
-        except Exception:
-            self.pool.log.exception("a trip's end raised")
+        self.pool.tell(trip)
 
     def _fail(self, trip: Trip, failure: WireFailure) -> None:
         trip.failure = failure
@@ -366,7 +388,7 @@ class Connection:
             return
         trip = self.trip
         if trip is not None:
-            trip.done = _nobody
+            trip.done = nobody
             if trip.verb not in ("COMMIT", "ROLLBACK"):
                 trip.done = self._abandoned
                 self.stop()
@@ -374,7 +396,7 @@ class Connection:
         if self.opened_at:
             self.opened_at = 0.0
             self.was_held = was_held
-            self.send(Trip(_nobody, verb="ROLLBACK"))
+            self.send(Trip(nobody, verb="ROLLBACK"))
 
     def _abandoned(self, trip: Trip) -> None:
         if self.opened_at:
@@ -408,5 +430,3 @@ class Connection:
             self._fail(trip, failure_of(wrong, outcome))
         else:
             self._fail(trip, WireFailure("lost", outcome, message=why))
-
-

@@ -149,5 +149,8 @@ class Trip:
             return None
         tenant, user, identity, role = (row.get_value(0, column) or b"" for column in range(4))
         return Membership(
-            TenantId(UUID(bytes=tenant)), UserId(UUID(bytes=user)), IdentityId(UUID(bytes=identity)), role.decode()  # pyright: ignore[reportArgumentType] - enter gives a role
+            TenantId(UUID(bytes=tenant)),
+            UserId(UUID(bytes=user)),
+            IdentityId(UUID(bytes=identity)),
+            role.decode(),  # pyright: ignore[reportArgumentType] - enter gives a role
         )

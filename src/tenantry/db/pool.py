@@ -1,0 +1,332 @@
+"""The pool: connections that are leased to one trip, or one transaction, at a time.
+
+Bounded: so many connections, so many that wait, so long. One clock for all deadlines, none a request. A lost connection is
+replaced in the background: one probes with growing pauses, and when it is in, four at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from msgspec import Struct
+
+from tenantry.db.connect import NotConnected, connect
+from tenantry.db.connection import Connection, nobody
+from tenantry.db.trip import Outcome, Query, Shape, Trip, WireError, WireFailure
+from tenantry.errors import DatabaseNotReady
+
+if TYPE_CHECKING:
+    from tenantry.settings import DatabaseUrl
+    from tenantry.signals import Signals
+
+TICK_SECONDS = 0.05
+LATE_SECONDS = 0.05
+"""The server's own timeout strikes first; the cancel follows so much later."""
+OLDEST_SECONDS = 1800.0
+"""After half an hour to an hour a connection is replaced: plans and memory of a back end do not grow for ever."""
+LEAST_PAUSE, MOST_PAUSE, CONFIGURATION_PAUSE = 0.05, 5.0, 30.0
+AT_ONCE = 4
+MOST_CAUSES = 32
+
+UNAVAILABLE = WireFailure("unavailable", Outcome.ROLLED_BACK, message="no connection")
+POOL_FULL = WireFailure("pool_full", Outcome.ROLLED_BACK, message="no connection was free in time")
+DEADLINE = WireFailure("deadline", Outcome.ROLLED_BACK, message="it took too long")
+
+
+class PoolStats(Struct, frozen=True):
+    """A look at the pool: connections by state, requests that wait, connections lost so far by cause."""
+
+    size: int
+    open: int
+    idle: int
+    busy: int
+    in_transaction: int
+    waiting: int
+    lost: dict[str, int]
+
+
+class Pool:
+    """Connections to one URL. `enters`: its trips enter a tenant; the accounts' pool does not."""
+
+    log = logging.getLogger("tenantry.db")
+
+    def __init__(
+        self, url: DatabaseUrl, *, size: int, queue: int, wait_ms: int, signals: Signals, enters: bool = True,
+        deadline_ms: int = 10_000, idle_ms: int = 5_000,
+    ) -> None:  # fmt: skip
+        """`queue` trips may wait, for `wait_ms`; a transaction may lie idle for `idle_ms`."""
+        self.url = url
+        self.size = size
+        self.queue = queue
+        self.wait_seconds = wait_ms / 1000
+        self.idle_seconds = idle_ms / 1000
+        self.deadline_ms = deadline_ms
+        self.signals = signals
+        self.is_accounts = not enters
+        self.connections: set[Connection] = set()
+        self.idle: list[Connection] = []
+        self.waiting: deque[Trip] = deque()
+        self.is_closed = True
+        self.causes: dict[str, int] = {}
+        self._loop: asyncio.AbstractEventLoop
+        self._wakes: asyncio.Event
+        self._timer: asyncio.TimerHandle | None = None
+        self._mending: asyncio.Task[None] | None = None
+        self._describing: dict[int, asyncio.Future[Shape]] = {}
+        self._own: dict[str, Query] = {}
+
+    # ------------------------------------------------------------------ opening and closing
+
+    async def open(self) -> None:
+        """Connect. Raises DatabaseNotReady, with the remedy, when not one connection can be had."""
+        self._loop = asyncio.get_running_loop()
+        self._wakes = asyncio.Event()
+        self.is_closed = False
+        try:
+            await self._add()
+        except NotConnected as error:
+            self.is_closed = True
+            cure = "Look at DATABASE_URL, and whether the server runs: tenantry db status"
+            raise DatabaseNotReady(why=error.why, cure=cure) from None
+        except WireError as error:
+            self.is_closed = True
+            raise DatabaseNotReady(why=error.failure.message, cure="Run: tenantry db push") from None
+        self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+        self._wakes.set()
+        self._mending = self._loop.create_task(self._mend())
+        # The rest at once as well, so that the first requests find a full pool; a failure here is mended later on.
+        until = self._loop.time() + 1.0
+        while len(self.connections) < self.size and self._loop.time() < until:
+            await asyncio.sleep(0.005)
+
+    async def _add(self) -> None:
+        opened = await connect(self.url, enters=not self.is_accounts)
+        connection = Connection(opened.pg, self, self._loop, is_named=opened.is_named, is_pooled=opened.is_pooled)
+        self.connections.add(connection)
+        if self.is_closed:
+            connection.die("the pool is closed")
+        else:
+            self.release(connection)
+
+    async def _mend(self) -> None:
+        """Keep as many connections as wanted."""
+        pause = 0.0
+        while True:
+            await self._wakes.wait()
+            missing = self.size - len(self.connections)
+            if missing <= 0:
+                self._wakes.clear()
+                continue
+            if pause:
+                await asyncio.sleep(random.uniform(0.2 * pause, pause))  # noqa: S311 - jitter is no secret
+            # While the server is away one connection asks for all.
+            found = await asyncio.gather(
+                *(self._add() for _ in range(1 if pause else min(missing, AT_ONCE))), return_exceptions=True
+            )
+            failed = [error for error in found if isinstance(error, BaseException)]
+            if not failed:
+                pause = 0.0
+                continue
+            if not pause:
+                self.log.warning("no connection to the database: %s", failed[0])
+            pause = _next_pause(failed[0], pause)
+            if not self.connections:
+                self._refuse_all(UNAVAILABLE)
+
+    async def close(self, grace_seconds: float) -> None:
+        """Let what runs end within the grace, then cancel it and close. A second call does nothing."""
+        if self.is_closed:
+            return
+        self.is_closed = True
+        self._refuse_all(UNAVAILABLE)
+        await self._until(lambda: len(self.idle) >= len(self.connections), grace_seconds)
+        if self._mending is not None:
+            self._mending.cancel()
+            await asyncio.gather(self._mending, return_exceptions=True)
+        for connection in list(self.connections):
+            # Closing is not cancelling: what runs on a closed connection may still commit.
+            connection.stop()
+        await self._until(lambda: all(c.trip is None for c in self.connections), 1.0)
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self.connections):
+            connection.die("the pool is closed")
+
+    async def _until(self, is_so: Any, seconds: float) -> None:
+        until = self._loop.time() + seconds
+        while not is_so() and self._loop.time() < until:
+            await asyncio.sleep(0.01)
+
+    # ------------------------------------------------------------------ trips
+
+    def submit(self, trip: Trip) -> None:
+        """Carry a trip on a connection of its own, at once or when one is free; `trip.done` hears of it either way."""
+        now = self._loop.time()
+        trip.deadline = now + (trip.deadline or self.deadline_ms) / 1000
+        if self.idle and not self.is_closed:
+            self.idle.pop().begin(trip)
+        elif self.is_closed or not self.connections:
+            self._refuse(trip, UNAVAILABLE)
+        elif len(self.waiting) >= self.queue:
+            self.signals.pool_timeout()
+            self._refuse(trip, POOL_FULL)
+        else:
+            trip.waits_until = min(now + self.wait_seconds, trip.deadline)
+            self.waiting.append(trip)
+
+    def again(self, trip: Trip) -> None:
+        """Carry a trip once more, before all others: its connection was dropped before anything ran."""
+        trip.connection = trip.entered = trip.result = None
+        if self.idle:
+            self.idle.pop().begin(trip)
+        else:
+            trip.waits_until = min(self._loop.time() + self.wait_seconds, trip.deadline)
+            self.waiting.appendleft(trip)
+
+    def cancel(self, trip: Trip) -> None:
+        """Whoever asked has gone: a waiting trip is forgotten, a running one is cancelled. Nobody is told."""
+        trip.done = nobody
+        connection = trip.connection
+        if connection is None:
+            if trip in self.waiting:
+                self.waiting.remove(trip)
+        elif connection.trip is trip:
+            connection.stop()
+
+    def release(self, connection: Connection) -> None:
+        """A connection is free: the next that waits has it, else it is idle."""
+        if self.waiting and not self.is_closed:
+            connection.begin(self.waiting.popleft())
+        else:
+            self.idle.append(connection)
+
+    def lost(self, connection: Connection, why: str) -> None:
+        """A connection is dead; another takes its place."""
+        self.connections.discard(connection)
+        if connection in self.idle:
+            self.idle.remove(connection)
+        cause = why if why in self.causes or len(self.causes) < MOST_CAUSES else "_other"
+        self.causes[cause] = self.causes.get(cause, 0) + 1
+        if not self.is_closed:
+            self._wakes.set()
+
+    def _refuse(self, trip: Trip, failure: WireFailure) -> None:
+        # By the loop: the caller has not yet kept what it submitted.
+        trip.failure = failure
+        self._loop.call_soon(self.tell, trip)
+
+    def tell(self, trip: Trip) -> None:
+        """Say that a trip is over; whatever its hearer raises stays with it."""
+        try:
+            trip.done(trip)
+        except Exception:
+            self.log.exception("a trip's end raised")
+
+    def _refuse_all(self, failure: WireFailure) -> None:
+        while self.waiting:
+            self._refuse(self.waiting.popleft(), failure)
+
+    # ------------------------------------------------------------------ the clock
+
+    def _tick(self) -> None:
+        self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
+        now = self._loop.time()
+        if self.waiting and any(trip.waits_until <= now for trip in self.waiting):
+            late = [trip for trip in self.waiting if trip.waits_until <= now]
+            self.waiting = deque(trip for trip in self.waiting if trip.waits_until > now)
+            for trip in late:
+                self.signals.pool_timeout()
+                self._refuse(trip, POOL_FULL)
+        for connection in list(self.connections):
+            if connection.trip is not None or connection.cancel is not None:
+                self._check_busy(connection, now)
+            elif connection.opened_at:
+                if now - connection.opened_at > self.idle_seconds:
+                    connection.abandon(connection.ticket, was_held=True)
+            elif now - connection.born > OLDEST_SECONDS * (1 + hash(connection) % 97 / 97) and connection in self.idle:
+                connection.die("replaced: it was old")
+
+    def _check_busy(self, connection: Connection, now: float) -> None:
+        if connection.closing_at and now > connection.closing_at:
+            connection.die("it did not stop in time")
+            return
+        trip = connection.trip
+        if trip is None or connection.closing_at or not trip.deadline or now < trip.deadline + LATE_SECONDS:
+            return
+        if trip.entry is not None and trip.entry.read_only:
+            # Nothing can have been written, so the caller need not wait for the cancel.
+            answered = Trip(trip.done)
+            answered.failure = DEADLINE
+            trip.done = nobody
+            self._loop.call_soon(self.tell, answered)
+        connection.stop()
+
+    # ------------------------------------------------------------------ describing, and statements without a tenant
+
+    async def describe(self, query: Query) -> Shape:
+        """Ask PostgreSQL what a statement takes and gives; once, however many ask. Raises WireError."""
+        if query.shape is not None:
+            return query.shape
+        answer = self._describing.get(query.key)
+        if answer is None:
+            answer = self._describing[query.key] = self._loop.create_future()
+            answer.add_done_callback(_seen)
+            trip = Trip(lambda trip: self._described(trip, query), query=query)
+            trip.describes = True
+            self.submit(trip)
+        return await asyncio.shield(answer)
+
+    def _described(self, trip: Trip, query: Query) -> None:
+        answer = self._describing.pop(query.key)
+        if trip.failure is not None:
+            answer.set_exception(WireError(trip.failure))
+        elif query.shape is not None:
+            answer.set_result(query.shape)
+
+    async def fetch(self, text: str, *params: str | bytes | None) -> list[tuple[Any, ...]]:
+        """Run one statement of ours as this pool's role, and give its rows. Raises WireError."""
+        from psycopg.adapt import Transformer
+
+        query = self._own.setdefault(text, Query(text))
+        await self.describe(query)
+        answer: asyncio.Future[None] = self._loop.create_future()
+        trip = Trip(
+            lambda _: None if answer.done() else answer.set_result(None),
+            query=query,
+            params=[p.encode() if isinstance(p, str) else p for p in params],
+            formats=[1] * len(params),
+        )
+        self.submit(trip)
+        try:
+            await answer
+        except asyncio.CancelledError:
+            self.cancel(trip)
+            raise
+        if trip.failure is not None:
+            raise WireError(trip.failure)
+        transformer = Transformer()
+        transformer.set_pgresult(trip.result)
+        return transformer.load_rows(0, trip.result.ntuples if trip.result else 0, tuple)
+
+    def stats(self) -> PoolStats:
+        """How it stands now."""
+        open_, idle = len(self.connections), len(self.idle)
+        in_transaction = sum(1 for c in self.connections if c.opened_at)
+        return PoolStats(self.size, open_, idle, open_ - idle, in_transaction, len(self.waiting), dict(self.causes))
+
+
+def _next_pause(error: BaseException, pause: float) -> float:
+    """Seconds until the next try: a faulty configuration is not mended in milliseconds."""
+    if isinstance(error, WireError) or (isinstance(error, NotConnected) and error.is_configuration):
+        return CONFIGURATION_PAUSE
+    return min(MOST_PAUSE, max(LEAST_PAUSE, pause * 2))
+
+
+def _seen(answer: asyncio.Future[Shape]) -> None:
+    """An error that nobody waits for any more is no warning."""
+    if not answer.cancelled():
+        answer.exception()
