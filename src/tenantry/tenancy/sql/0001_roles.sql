@@ -223,3 +223,14 @@ exception
         raise notice 'tenantry: pg_stat_statements is not here: %', sqlerrm;
 end
 $$;
+
+-- What was applied, and when: written by `tenantry db push` in the transaction of each file.
+set local role tenantry_owner;
+create table tenantry.migrations (
+    name text constraint migrations_pkey primary key,
+    kind text not null constraint migrations_kind_check check (kind in ('built-in', 'application')),
+    sha256 bytea not null constraint migrations_sha256_check check (length(sha256) = 32),
+    applied_at timestamptz not null default now()
+);
+comment on table tenantry.migrations is 'The migrations that were applied, with the SHA-256 of their text.';
+reset role;
