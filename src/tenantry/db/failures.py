@@ -1,0 +1,140 @@
+"""What PostgreSQL and the wire say, as our errors: every SQLSTATE in this one place. Pure.
+
+A message of PostgreSQL may hold a value (a key, a row), so none is passed on but those that our own functions raise for
+clients (TN…). Source: PostgreSQL docs, appendix A, "PostgreSQL Error Codes".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from tenantry.db.trip import Outcome, WireFailure
+from tenantry.errors import (
+    BadRequest,
+    Conflict,
+    DatabaseUnavailable,
+    DeadlineExceeded,
+    Forbidden,
+    LastOwner,
+    MigrationMissing,
+    NotFound,
+    NoTenantSelected,
+    OtherTenant,
+    PoolFull,
+    SqlRefused,
+    TenantryError,
+    TenantSuspended,
+    TooManyRows,
+    TransactionHeld,
+    Unauthorized,
+    UnknownOutcome,
+)
+
+_KEY = re.compile(r"^Key \(([^)]*)\)=")
+_UNAVAILABLE = frozenset({"53300", "57P01", "57P02", "57P03", "25P03", "25P04", "TN900"})
+_PLAIN: dict[str, str] = {
+    "22003": "A number is out of range",
+    "22001": "A text is too long",
+    "22021": "A text is not valid Unicode",
+    "22P05": "A text holds a character that cannot be stored",
+    "22P02": "A value is not valid",
+    "22007": "A date or time is not valid",
+    "22008": "A date or time is out of range",
+    "22012": "A division by zero",
+}
+
+
+def error_of(failure: WireFailure, *, procedure: str, where: str, read_only: bool, missing: str = "Not found.") -> TenantryError:
+    """The error of a failed trip. `missing` are the words for "no such row"."""
+    if failure.outcome is Outcome.UNKNOWN and not read_only:
+        return UnknownOutcome()
+    if failure.kind != "server":
+        return _of_wire(failure, procedure)
+    state = failure.sqlstate
+    ours = _OURS.get(state)
+    if ours is not None:
+        if state == "TN404":
+            return NotFound(missing)
+        if state == "TN403" and failure.message == "No tenant selected":
+            return NoTenantSelected()
+        return ours(failure.message)
+    if state[:2] == "23":
+        return _of_constraint(failure)
+    if state == "42501" and failure.source_function == "ExecWithCheckOptions":
+        return Forbidden()
+    if state in ("40001", "40P01"):
+        return Conflict("Somebody else changed the same rows; try again")
+    if state == "57014":
+        return DeadlineExceeded()
+    if state == "55P03":
+        return Conflict("Somebody else is changing the same rows; try again")
+    if state in _UNAVAILABLE or state[:2] in ("08", "53"):
+        return DatabaseUnavailable()
+    if state[:2] == "22" and state in _PLAIN:
+        return BadRequest(_PLAIN[state])
+    return _of_builder(failure, procedure, where)
+
+
+_OURS: dict[str, Any] = {
+    "TN401": Unauthorized, "TN403": Forbidden, "TN404": NotFound, "TN409": OtherTenant, "TN412": LastOwner,
+    "TN422": BadRequest, "TN423": TenantSuspended,
+}  # fmt: skip
+
+
+def _of_wire(failure: WireFailure, procedure: str) -> TenantryError:
+    if failure.kind == "pool_full":
+        return PoolFull()
+    if failure.kind == "deadline":
+        return DeadlineExceeded()
+    if failure.message == "held":
+        return TransactionHeld(procedure=procedure, idle_ms=5000)
+    return DatabaseUnavailable()
+
+
+def _of_constraint(failure: WireFailure) -> TenantryError:
+    """A constraint speaks by its comment where it has one; the fields are its columns, never their values."""
+    fields = columns_of(failure)
+    data: dict[str, Any] = {"constraint": failure.constraint} if failure.constraint else {}
+    if failure.sqlstate == "23505":
+        words = f"{' and '.join(fields) or 'This'} is taken already"
+        return Conflict(words[:1].upper() + words[1:], field=_wire(fields), data=data)
+    if failure.sqlstate == "23503":
+        if "still referenced" in failure.detail:
+            return Conflict("Something else still refers to this", data=data)
+        return NotFound("What this refers to does not exist", field=_wire(fields), data=data)
+    if failure.sqlstate == "23502":
+        return BadRequest(f"{_wire([failure.column]) or 'A value'} is required", field=_wire([failure.column]), data=data)
+    return BadRequest("A value is not allowed here", data=data)
+
+
+def columns_of(failure: WireFailure) -> list[str]:
+    """The columns of `Key (a, b)=(…)`, less the tenant's; the values behind are not looked at."""
+    found = _KEY.match(failure.detail)
+    names = found.group(1).split(", ") if found else []
+    return [name.strip('"') for name in names if name != "tenant_id"]
+
+
+def _wire(columns: list[str]) -> str | None:
+    if len(columns) != 1 or not columns[0]:
+        return None
+    head, *rest = columns[0].split("_")
+    return head + "".join(part[:1].upper() + part[1:] for part in rest)
+
+
+def _of_builder(failure: WireFailure, procedure: str, where: str) -> TenantryError:
+    state, said = failure.sqlstate, failure.message
+    if state == "21000":
+        return TooManyRows(procedure=procedure, where=where)
+    if state == "42P01":
+        table = re.search(r'"([^"]+)"', said)
+        return MigrationMissing(table=table.group(1) if table else "?", file="no migration here, or one that")
+    if state == "25006":
+        return SqlRefused(
+            procedure=procedure, where=where, why="it writes, and a query's transaction is READ ONLY",
+            cure="Make it a mutation: @router.mutation",
+        )  # fmt: skip
+    if state[:2] == "42" or state in ("0A000", "25P02"):
+        # The statement's own fault: its words name objects, not rows.
+        return SqlRefused(procedure=procedure, where=where, why=said, cure=failure.hint or "Correct the statement.")
+    return SqlRefused(procedure=procedure, where=where, why=f"PostgreSQL raised {state}", cure="Look into the server's log.")
