@@ -1,0 +1,195 @@
+"""Rows as what a handler asked for: a Record, a scalar, a dataclass, a TypedDict, a Pydantic model, a dict.
+
+Columns are matched with the type when a statement is prepared (ROW_SHAPE), never first at decoding. Rows are converted, not
+validated: PostgreSQL's constraints are the validation. A row that goes straight onto the wire is not made a Record at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from operator import itemgetter
+from types import NoneType
+from typing import Annotated, Any, Union, get_args, get_origin
+from uuid import UUID
+
+import msgspec
+
+from tenantry.db import params as pg
+from tenantry.errors import IntTooWide, RowShape
+
+Make = Callable[[tuple[Any, ...]], Any]
+MAX_SAFE = 2**53 - 1
+
+FITS: dict[type, frozenset[int]] = {
+    UUID: frozenset({pg.UUID_OID}),
+    bool: frozenset({pg.BOOL}),
+    int: frozenset({pg.INT2, pg.INT4, pg.INT8}),
+    float: frozenset({pg.FLOAT4, pg.FLOAT8}),
+    Decimal: frozenset({pg.NUMERIC}),
+    bytes: frozenset({pg.BYTEA}),
+    datetime: frozenset({pg.TIMESTAMPTZ}),
+    date: frozenset({pg.DATE}),
+}
+"""The column types that a Python type can be made of without conversion; str takes all that psycopg gives as text."""
+_NOT_TEXT = frozenset().union(*FITS.values()) | {pg.JSON, pg.JSONB, pg.TIMESTAMP}
+
+
+def base_of(kind: Any) -> Any:
+    """`Annotated[str, …] | None` → str; what is no plain type stays as it is."""
+    while True:
+        origin = get_origin(kind)
+        if origin is Annotated:
+            kind = get_args(kind)[0]
+        elif origin is Union or (origin is not None and origin.__name__ == "UnionType"):
+            arms = [a for a in get_args(kind) if a is not NoneType]
+            if len(arms) != 1:
+                return kind
+            kind = arms[0]
+        elif origin is typing.Literal:
+            return type(get_args(kind)[0])
+        else:
+            return kind
+
+
+def fields_of(kind: Any) -> dict[str, tuple[Any, bool]] | None:
+    """Field → (type, whether it is needed) of a structured type; None for a scalar."""
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        return {f.name: (f.type, f.required) for f in msgspec.structs.fields(kind)}
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        missing = dataclasses.MISSING
+        return {
+            f.name: (hints[f.name], f.default is missing and f.default_factory is missing)
+            for f in dataclasses.fields(kind)
+            if f.init
+        }
+    if typing.is_typeddict(kind):
+        hints = typing.get_type_hints(kind, include_extras=True)
+        return {name: (hint, name in kind.__required_keys__) for name, hint in hints.items()}
+    declared: Any = getattr(kind, "model_fields", None)
+    if declared is not None:
+        return {name: (field.annotation, field.is_required()) for name, field in declared.items()}
+    return None
+
+
+class Rows:
+    """How rows of these columns become `kind`: `make` for a handler, `wire` for the encoder alone."""
+
+    __slots__ = ("columns", "has_wide", "is_plain", "kind", "make", "procedure", "wire")
+
+    def __init__(self, kind: Any, columns: Sequence[tuple[str, int]], *, procedure: str) -> None:
+        """Raises RowShape when the columns do not fit."""
+        self.kind = kind
+        self.columns = tuple(columns)
+        self.procedure = procedure
+        self.has_wide = any(oid == pg.INT8 for _, oid in columns)
+        fields = fields_of(kind)
+        if fields is None:
+            self._scalar(kind)
+            return
+        given = {name: (place, oid) for place, (name, oid) in enumerate(columns)}
+        missing = [name for name, (_, needed) in fields.items() if needed and name not in given]
+        if missing:
+            raise RowShape(
+                procedure=procedure, type=kind.__name__, missing=", ".join(missing), given=", ".join(n for n, _ in columns)
+            )
+        names = [name for name in fields if name in given]
+        self.is_plain = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        for name in names:
+            if not self._fits(name, fields[name][0], given[name][1]):
+                self.is_plain = False
+        places = [given[name][0] for name in names]
+        pick = None if places == list(range(len(columns))) else _picker(places)
+        self.make = _maker(kind, names, pick, is_plain=self.is_plain)
+        self.wire = _wire(kind, names, pick) if self.is_plain else self.make
+
+    def _scalar(self, kind: Any) -> None:
+        if len(self.columns) == 0 and kind is not NoneType:
+            raise RowShape(procedure=self.procedure, type=str(kind), missing="a column", given="none")
+        base = base_of(kind)
+        if get_origin(base) is dict or base is dict:
+            names = [name for name, _ in self.columns]
+            self.is_plain = True
+            self.make = self.wire = lambda row: dict(zip(names, row, strict=True))
+            return
+        if get_origin(base) is tuple or base is tuple:
+            self.is_plain = True
+            self.make = self.wire = lambda row: row
+            return
+        name, oid = self.columns[0] if self.columns else ("", 0)
+        self.is_plain = self._fits(name, kind, oid)
+        self.make = self.wire = itemgetter(0) if self.is_plain else (lambda row: msgspec.convert(row[0], kind))
+
+    def _fits(self, name: str, kind: Any, oid: int) -> bool:
+        """Whether the column's own Python value is the field's type. Raises RowShape when it never can be."""
+        base = base_of(kind)
+        if base is Any or base is object:
+            return True
+        if base is str:
+            if oid in _NOT_TEXT:
+                raise RowShape(
+                    procedure=self.procedure, type=f"{name}: str", missing="text",
+                    given=f"{name} as {pg.TYPE_NAMES.get(oid, oid)}",
+                )  # fmt: skip
+            return True
+        wanted = FITS.get(base) if isinstance(base, type) else None
+        if wanted is None:
+            return False
+        if oid in wanted:
+            return True
+        if oid in pg.TYPE_NAMES and not (base in (float, Decimal) and oid in FITS[int]) and oid not in (pg.JSON, pg.JSONB):
+            raise RowShape(
+                procedure=self.procedure, type=f"{name}: {base.__name__}",
+                missing=" or ".join(sorted(pg.TYPE_NAMES[o] for o in wanted)), given=f"{name} as {pg.TYPE_NAMES[oid]}",
+            )  # fmt: skip
+        return False
+
+    def check_wide(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Raises IntTooWide for a bigint that JavaScript would round."""
+        for place, (name, oid) in enumerate(self.columns):
+            if oid == pg.INT8 and any(row[place] is not None and abs(row[place]) > MAX_SAFE for row in rows):
+                raise IntTooWide(procedure=self.procedure, column=name)
+
+
+def _picker(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
+    if len(places) == 1:
+        only = places[0]
+        return lambda row: (row[only],)
+    return itemgetter(*places) if places else lambda _: ()
+
+
+def _maker(kind: Any, names: list[str], pick: Callable[..., tuple[Any, ...]] | None, *, is_plain: bool) -> Make:
+    def row_of(row: tuple[Any, ...]) -> dict[str, Any]:
+        return dict(zip(names, row if pick is None else pick(row), strict=True))
+
+    if is_plain:
+        return lambda row: kind(**row_of(row))
+    validate: Callable[[Any], Any] | None = getattr(kind, "model_validate", None)
+    if validate is not None:
+        return lambda row: validate(row_of(row))
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        wire = {f.name: f.encode_name for f in msgspec.structs.fields(kind)}
+        return lambda row: msgspec.convert({wire[n]: v for n, v in row_of(row).items()}, kind, builtin_types=_OWN)
+    if typing.is_typeddict(kind):
+        return row_of
+    return lambda row: kind(**row_of(row))
+
+
+_OWN = (UUID, datetime, date, Decimal, bytes)
+
+
+def _wire(kind: type[msgspec.Struct], names: list[str], pick: Callable[..., tuple[Any, ...]] | None) -> Make:
+    """The same fields under the same wire names, made by position: the Record itself takes keywords only."""
+    encoded = {f.name: f.encode_name for f in msgspec.structs.fields(kind)}
+    if len(names) < len(encoded):
+        return _maker(kind, names, pick, is_plain=True)  # its defaults go onto the wire as well
+    members = [(name, Any, msgspec.field(name=encoded[name])) for name in names]
+    tag = kind.__struct_config__
+    made = msgspec.defstruct(kind.__name__, members, tag=tag.tag, tag_field=tag.tag_field, gc=False)
+    if pick is None:
+        return lambda row: made(*row)
+    return lambda row: made(*pick(row))
