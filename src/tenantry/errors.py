@@ -315,6 +315,12 @@ class TransactionMixed(BuilderError):
     remedy = "Use one of them in a handler."
 
 
+class TransactionFailed(BuilderError):
+    code = "TRANSACTION_FAILED"
+    says = "{procedure} went on after a statement had failed ({first}). All of the request was rolled back."
+    remedy = "Let the error pass, or do what may fail in a block of its own: async with ctx.transaction() as tx: …"
+
+
 class TransactionHeld(BuilderError):
     code = "TRANSACTION_HELD"
     says = "{procedure} held a transaction idle for {idle_ms} ms, and it was ended. All of the request was rolled back."

@@ -1,0 +1,18 @@
+"""PostgreSQL: the wire (connection, pool), the statements on it (session, plan), and our own server (embedded).
+
+What handlers use is `Session` and `sql`; what dispatch uses is `Pool`, `Entry`, `Session.submit`. Nothing here knows of HTTP.
+"""
+
+from __future__ import annotations
+
+from tenantry.db.failures import error_of
+from tenantry.db.pool import Pool, PoolStats
+from tenantry.db.session import Session, Transaction
+from tenantry.db.sql import Sql, changes, sql
+from tenantry.db.statement import Statement
+from tenantry.db.trip import Entry, Outcome, Query, Shape, Trip, WireError, WireFailure
+
+__all__ = [
+    "Entry", "Outcome", "Pool", "PoolStats", "Query", "Session", "Shape", "Sql", "Statement", "Transaction", "Trip",
+    "WireError", "WireFailure", "changes", "error_of", "sql",
+]  # fmt: skip

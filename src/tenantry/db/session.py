@@ -1,0 +1,330 @@
+"""A call's way into its tenant: one statement in one trip, or several in a transaction.
+
+`submit` runs a returned statement without a task or a future. Awaited statements share one connection: the first trip carries
+enter and BEGIN, `finish` commits. Whatever fails undoes all of it, and nothing of a session is used after that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+
+import msgspec
+
+from tenantry.db.plan import PagePlan, cursor_values, page_plan_of, plan_of
+from tenantry.db.statement import Prepared
+from tenantry.db.trip import Entry, Trip
+from tenantry.errors import StatementNotRun, TenantryError, TransactionFailed, TransactionMixed
+from tenantry.rpc import Page
+
+if TYPE_CHECKING:
+    from tenantry.db.connection import Connection
+    from tenantry.db.plan import Plan
+    from tenantry.db.pool import Pool
+    from tenantry.db.sql import Sql
+    from tenantry.db.statement import Statement
+    from tenantry.identity import Membership
+
+T = TypeVar("T")
+Encode = Callable[[Any], bytes]
+Done = Callable[[Trip], None]
+LOCK = "select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(public.get_current_tenant_id()::text || ':' || $1, 0))"
+MOST_TRIES = 2
+"""A statement whose table changed under it is described and sent once more."""
+
+
+class _WirePage(msgspec.Struct, rename="camel"):
+    items: list[Any]
+    next_cursor: str | None
+
+
+class Statements:
+    """What makes statements: `ctx.db`, and the `tx` of `ctx.transaction()`."""
+
+    __slots__ = (
+        "_turn", "blocks", "broken", "connection", "entry", "made", "membership", "pool", "task", "ticket", "trip",
+    )  # fmt: skip
+
+    def __init__(self, pool: Pool, entry: Entry) -> None:
+        """Costs nothing: the first statement takes a connection."""
+        self.pool = pool
+        self.entry = entry
+        self.made: list[Prepared] = []
+        self.blocks = 0
+        self.broken: TenantryError | None = None
+        self.connection: Connection | None = None
+        self.ticket = 0
+        self.membership: Membership | None = None
+        self.trip: Trip | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._turn: asyncio.Lock | None = None
+
+    # ------------------------------------------------------------------ what a handler says
+
+    def one(self, type_: type[T], text: LiteralString | Sql, *values: object) -> Statement[T]:
+        """Exactly one row. None is NOT_FOUND ("No such note"), two are a mistake (TOO_MANY_ROWS); either changes nothing."""
+        return self._made("one", type_, text, values)
+
+    def maybe(self, type_: type[T], text: LiteralString | Sql, *values: object) -> Statement[T | None]:
+        """One row, or None."""
+        return self._made("maybe", type_, text, values)
+
+    def all(self, type_: type[T], text: LiteralString | Sql, *values: object) -> Statement[list[T]]:
+        """Every row, in order."""
+        return self._made("all", type_, text, values)
+
+    def run(self, text: LiteralString | Sql, *values: object) -> Statement[int]:
+        """No rows; how many were changed."""
+        return self._made("run", int, text, values)
+
+    def page(
+        self, type_: type[T], text: LiteralString | Sql, *values: object, by: LiteralString, after: str | None, limit: int
+    ) -> Statement[Page[T]]:
+        """One page in the order of `by` (columns of the row, together unique); `after` is the last page's cursor."""
+        if self.blocks:
+            raise TransactionMixed(procedure=self.entry.procedure)
+        plan, own = page_plan_of(
+            type_, text, by, after, procedure=self.entry.procedure, read_only=self.entry.read_only,
+            frame=sys._getframe(1),  # pyright: ignore[reportPrivateUsage]
+        )  # fmt: skip
+        statement = Prepared(self, plan, (own or values, after, limit))  # pyright: ignore[reportArgumentType] - a Session is one
+        self.made.append(statement)
+        return statement
+
+    def _made(self, kind: Any, type_: Any, text: str | Sql, values: tuple[object, ...]) -> Any:
+        if self.blocks:
+            raise TransactionMixed(procedure=self.entry.procedure)
+        entry = self.entry
+        plan, own = plan_of(
+            kind, type_, text, procedure=entry.procedure, read_only=entry.read_only,
+            frame=sys._getframe(2),  # pyright: ignore[reportPrivateUsage]
+        )  # fmt: skip
+        statement = Prepared(self, plan, own or values)  # pyright: ignore[reportArgumentType] - a Session is one
+        self.made.append(statement)
+        return statement
+
+    async def lock(self, name: str) -> None:
+        """Wait for the tenant's lock of that name; it is held to the transaction's end."""
+        await self.run(LOCK, name)
+
+    # ------------------------------------------------------------------ awaited statements
+
+    async def execute(self, statement: Prepared) -> Any:
+        """Run an awaited statement; of several at once each waits its turn."""
+        statement.is_run = True
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        async with self._turn:
+            if self.broken is not None:
+                raise TransactionFailed(procedure=self.entry.procedure, first=type(self.broken).__name__)
+            plan = statement.plan
+            await plan.prepare(self.pool)
+            result = await self._carry(plan, parameters(plan, statement.values))
+        return value_of(plan, statement.values, result, for_wire=False)
+
+    async def _carry(self, plan: Plan, params: list[bytes | None]) -> Any:
+        assert plan.dumper is not None  # prepared
+        trip = self._trip(query=plan.raw, params=params, formats=plan.dumper.formats, begins=True)
+        await self._over(trip)
+        if trip.failure is not None:
+            self.broken = plan.error(trip.failure)
+            raise self.broken
+        if self.connection is None:
+            self.connection, self.ticket = trip.connection, trip.ticket
+            self.membership = trip.membership
+        return trip.result
+
+    def _trip(self, *, begins: bool = False, **rest: Any) -> Trip:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        is_first = begins and self.connection is None
+        trip = Trip(
+            lambda _: None if over.done() else over.set_result(None),
+            entry=self.entry if is_first else None,
+            verb=rest.pop("verb", "BEGIN" if is_first else ""),
+            deadline_ms=self.entry.deadline_ms,
+            **rest,
+        )
+        trip.value = over
+        self.trip = trip
+        if self.connection is None:
+            self.pool.submit(trip)
+        else:
+            self.connection.go_on(trip, self.ticket)
+        return trip
+
+    async def _over(self, trip: Trip) -> None:
+        try:
+            await trip.value
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        if self.trip is trip:
+            self.trip = None
+
+    # ------------------------------------------------------------------ the end
+
+    async def finish(self) -> None:
+        """Commit. Returns when it is acknowledged; a read-only transaction is not waited for.
+
+        Raises StatementNotRun, TransactionFailed, UnknownOutcome, and what the commit itself raises.
+        """
+        for statement in self.made:
+            if not statement.is_run:
+                self.abandon()
+                raise StatementNotRun(procedure=self.entry.procedure, where=statement.plan.where)
+        if self.broken is not None:
+            raise TransactionFailed(procedure=self.entry.procedure, first=type(self.broken).__name__)
+        if self.connection is None:
+            return
+        trip = self._trip(verb="COMMIT")
+        last = self.made[-1].plan
+        self.connection = None
+        if self.entry.read_only:
+            self.trip = None
+            return
+        await trip.value
+        self.trip = None
+        if trip.failure is not None:
+            raise last.error(trip.failure)
+
+    def abandon(self) -> None:
+        """Undo everything, whatever is under way; nobody is told. A commit that was sent is let through."""
+        task, self.task = self.task, None
+        if task is not None:
+            task.cancel()
+        trip, self.trip = self.trip, None
+        if trip is not None:
+            connection = trip.connection
+            if connection is None or (trip.entry is not None and not trip.verb):
+                self.pool.cancel(trip)
+            else:
+                connection.abandon(trip.ticket)
+        elif self.connection is not None:
+            self.connection.abandon(self.ticket)
+        self.connection = None
+
+
+class Session(Statements):
+    """`ctx.db`: a tenant's database for one call."""
+
+    __slots__ = ()
+
+    # ------------------------------------------------------------------ a returned statement
+
+    def submit(self, statement: Any, done: Done, encode: Encode) -> None:
+        """Run the statement that a handler returned, in one trip, and call `done(trip)` once.
+
+        Then `trip.error` is what failed, or `trip.value` the encoded result. Raises what is wrong before anything is sent.
+        """
+        made = self.made
+        if not isinstance(statement, Prepared) or statement.session is not self:
+            message = f"{self.entry.procedure} returned {type(statement).__name__}, and not a statement of its own ctx.db"
+            raise TypeError(message)
+        statement.is_run = True
+        if len(made) > 1:
+            for other in made:
+                if not other.is_run:
+                    raise StatementNotRun(procedure=self.entry.procedure, where=other.plan.where)
+        plan = statement.plan
+        if plan.dumper is None or not plan.is_sure:
+            self.task = asyncio.get_running_loop().create_task(self._slowly(statement, done, encode))
+            return
+        self._send(statement, plan, done, encode, MOST_TRIES)
+
+    def _send(self, statement: Prepared, plan: Plan, done: Done, encode: Encode, tries: int) -> None:
+        values = statement.values
+
+        def landed(trip: Trip) -> None:
+            self.trip = None
+            failure = trip.failure
+            if failure is None:
+                try:
+                    trip.value = encode(value_of(plan, values, trip.result, for_wire=True))
+                except Exception as error:
+                    trip.error = error  # pyright: ignore[reportAttributeAccessIssue] - told as it is
+            elif failure.sqlstate in ("0A000", "26000") and tries > 1:
+                # Undone as a whole, and curable: the table was changed, or the statement forgotten.
+                plan.forget()
+                self.task = asyncio.get_running_loop().create_task(self._slowly(statement, done, encode, tries - 1))
+                return
+            else:
+                trip.error = plan.error(failure)
+            done(trip)
+
+        trip = Trip(
+            landed, entry=self.entry, query=plan.query, params=parameters(plan, values), formats=plan.dumper.formats,  # pyright: ignore[reportOptionalMemberAccess] - prepared
+            deadline_ms=self.entry.deadline_ms,
+        )  # fmt: skip
+        self.trip = trip
+        self.pool.submit(trip)
+
+    async def _slowly(self, statement: Prepared, done: Done, encode: Encode, tries: int = MOST_TRIES) -> None:
+        """The first time in this process, or a statement whose rows Python must see before the commit."""
+        told = Trip(done)
+        plan = statement.plan
+        try:
+            await plan.prepare(self.pool)
+            if plan.is_sure:
+                self.task = None
+                self._send(statement, plan, done, encode, tries)
+                return
+            value = await self.execute(statement)
+            told.value = encode(value)
+            self.task = None  # from here on a client that goes away no longer stops the commit
+            await self.finish()
+        except asyncio.CancelledError:
+            self.abandon()
+            raise
+        except Exception as error:
+            self.abandon()
+            told.error = error  # pyright: ignore[reportAttributeAccessIssue] - told as it is
+        done(told)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """A short transaction of its own, committed where the block ends. Raises TransactionMixed after bare statements."""
+        if self.made:
+            raise TransactionMixed(procedure=self.entry.procedure)
+        return self._block()
+
+    @asynccontextmanager
+    async def _block(self) -> AsyncIterator[Transaction]:
+        self.blocks += 1
+        block = Transaction(self.pool, self.entry)
+        try:
+            yield block
+            await asyncio.shield(block.finish())
+        except BaseException:
+            block.abandon()
+            raise
+        finally:
+            self.membership = block.membership or self.membership
+
+
+class Transaction(Statements):
+    """`async with ctx.transaction() as tx`: `one`, `maybe`, `all`, `run`, `page`, `lock`."""
+
+    __slots__ = ()
+
+
+def parameters(plan: Plan, values: tuple[Any, ...]) -> list[bytes | None]:
+    """As libpq takes them; of a page also the cursor's values, and one row more than its limit."""
+    if isinstance(plan, PagePlan):
+        own, after, limit = values
+        return plan.dump((*own, *(cursor_values(plan, after) if after is not None else ()), limit + 1))
+    return plan.dump(values)
+
+
+def value_of(plan: Plan, values: tuple[Any, ...], result: Any, *, for_wire: bool) -> Any:
+    """What the statement promised, or for the encoder alone a like of it."""
+    rows = plan.rows
+    make = None if rows is None else rows.wire if for_wire else rows.make
+    if not isinstance(plan, PagePlan):
+        return plan.load(result, make)  # pyright: ignore[reportArgumentType] - only `run` has no rows, and makes none
+    limit = values[2]
+    items = plan.load(result, make)  # pyright: ignore[reportArgumentType] - a page has rows
+    raw = plan.load(result, tuple) if len(items) > limit else []
+    items, cursor = plan.finish_page(items, raw, limit)
+    return _WirePage(items, cursor) if for_wire else Page(items=items, next_cursor=cursor)
