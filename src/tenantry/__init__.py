@@ -1,0 +1,53 @@
+"""Tenantry: the multi-tenant backend. These are the public names; everything else may change.
+
+Each is loaded when it is first asked for, so that a command that needs none of it starts at once.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tenantry.app import Tenantry
+    from tenantry.context import Ctx, Person, Visitor
+    from tenantry.db import Sql, Statement, Transaction, changes, sql
+    from tenantry.errors import (
+        BadRequest, Conflict, Forbidden, NotFound, PaymentRequired, PreconditionFailed, Problem, RpcError, TenantryError,
+        TooManyRequests, Unauthorized,
+    )  # fmt: skip
+    from tenantry.rpc import UNSET, Meta, Page, Record, Router, Unset
+    from tenantry.settings import Secret, Settings
+
+_ROOMS = {
+    "app": ("Tenantry",),
+    "context": ("Ctx", "Person", "Visitor"),
+    "db": ("Sql", "Statement", "Transaction", "changes", "sql"),
+    "errors": (
+        "BadRequest", "Conflict", "Forbidden", "NotFound", "PaymentRequired", "PreconditionFailed", "Problem", "RpcError",
+        "TenantryError", "TooManyRequests", "Unauthorized",
+    ),
+    "rpc": ("UNSET", "Meta", "Page", "Record", "Router", "Unset"),
+    "settings": ("Secret", "Settings"),
+}  # fmt: skip
+_HOMES = {name: f"tenantry.{room}" for room, names in _ROOMS.items() for name in names}
+
+__version__ = "0.1.0"
+__all__ = [
+    "UNSET", "BadRequest", "Conflict", "Ctx", "Forbidden", "Meta", "NotFound", "Page", "PaymentRequired", "Person",
+    "PreconditionFailed", "Problem", "Record", "Router", "RpcError", "Secret", "Settings", "Sql", "Statement", "Tenantry",
+    "TenantryError", "TooManyRequests", "Transaction", "Unauthorized", "Unset", "Visitor", "changes", "sql",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        message = f"module 'tenantry' has no attribute {name!r}"
+        raise AttributeError(message)
+    value = globals()[name] = getattr(import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,259 @@
+"""Migrations: plain SQL files, in order, once, each in a transaction with a lock timeout; and the repair of what they made.
+
+A file that opens a hole in isolation is rolled back, with its cure. A direct connection, since it holds an advisory lock. Synchronous:
+commands call it before any event loop runs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from msgspec import Struct
+
+from tenantry.db.logins import fits, set_password
+from tenantry.errors import DatabaseNotReady, IsolationBroken, MigrationChanged, MigrationFailed, TableNotProtected
+from tenantry.settings import DatabaseUrl, Urls
+
+if TYPE_CHECKING:
+    import psycopg
+
+LOCK_TRIES = 5
+NO_TRANSACTION = re.compile(r"^\s*--\s*tenantry:\s*no-transaction", re.MULTILINE)
+Connection = Any  # psycopg.Connection[Any]: the library is loaded when a command runs
+
+
+class Migration(Struct, frozen=True):
+    """One file. `kind`: Tenantry's own, or the application's."""
+
+    name: str
+    text: str
+    kind: Literal["built-in", "application"] = "application"
+
+    @property
+    def sha256(self) -> bytes:
+        """Of the text, UTF-8."""
+        return hashlib.sha256(self.text.encode()).digest()
+
+
+class Pushed(Struct, frozen=True):
+    """What a push did: files applied, and lines of what was repaired."""
+
+    applied: list[str]
+    repaired: list[str]
+
+
+class State(Struct, frozen=True):
+    """Which files are applied, which wait, which were edited afterwards, and what speaks against isolation."""
+
+    applied: list[str]
+    waiting: list[str]
+    changed: list[str]
+    defects: list[tuple[str, str, str, str]]
+
+
+def application_migrations(folder: Path) -> list[Migration]:
+    """The `.sql` files of a folder, by name; none if there is no folder."""
+    if not folder.is_dir():
+        return []
+    return [Migration(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.sql"))]
+
+
+def push(
+    admin: DatabaseUrl, migrations: Sequence[Migration], *, urls: Urls | None = None, repairs: Sequence[str] = (),
+    is_repairing: bool = True, permissions: dict[str, tuple[str, str]] | None = None,
+    report: Callable[[str], None] = lambda _: None,
+) -> Pushed:  # fmt: skip
+    """Apply what is not applied yet, then repair. `repairs` are names of migrations that may be run again at any time.
+
+    Raises MigrationFailed, MigrationChanged, TableNotProtected, IsolationBroken, DatabaseNotReady.
+    """
+    with _connected(admin) as connection:
+        _lock(connection)
+        known = _history(connection)
+        applied: list[str] = []
+        for migration in migrations:
+            _check_unchanged(migration, known)
+            if migration.name not in known:
+                _apply(connection, migration)
+                applied.append(migration.name)
+                report(f"applied {migration.name}")
+        if urls is not None:
+            _set_passwords(connection, urls)
+        if permissions is not None:
+            _sync_permissions(connection, permissions)
+        repaired = _repair(connection, [m for m in migrations if m.name in repairs]) if is_repairing else []
+        for line in repaired:
+            report(line)
+        _check(connection, None)
+        return Pushed(applied, repaired)
+
+
+def status(admin: DatabaseUrl, migrations: Sequence[Migration]) -> State:
+    """Look, and change nothing."""
+    with _connected(admin) as connection:
+        known = _history(connection)
+        return State(
+            [m.name for m in migrations if m.name in known],
+            [m.name for m in migrations if m.name not in known],
+            [m.name for m in migrations if m.name in known and known[m.name][0] != m.sha256],
+            _defects(connection) if known else [],
+        )
+
+
+def _connected(admin: DatabaseUrl) -> psycopg.Connection[Any]:
+    import psycopg
+
+    try:
+        return psycopg.connect(admin.reveal(), autocommit=True, connect_timeout=10, cursor_factory=psycopg.RawCursor)
+    except psycopg.OperationalError as error:
+        why = " ".join(str(error).split())
+        raise DatabaseNotReady(why=why, cure="Look at DATABASE_ADMIN_URL, and whether the server runs: tenantry db status") from None
+
+
+def _lock(connection: Connection) -> None:
+    import psycopg
+
+    connection.execute("set lock_timeout = '60s'")
+    try:
+        connection.execute("select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('tenantry.migrate', 0))")
+    except psycopg.errors.LockNotAvailable:
+        raise DatabaseNotReady(why="another push has been under way for a minute", cure="Wait for it, then try again.") from None
+
+
+def _history(connection: Connection) -> dict[str, tuple[bytes, Any]]:
+    if connection.execute("select pg_catalog.to_regclass('tenantry.migrations')").fetchone()[0] is None:
+        return {}
+    rows = connection.execute("select name, sha256, applied_at from tenantry.migrations").fetchall()
+    return {name: (bytes(sha256), applied_at) for name, sha256, applied_at in rows}
+
+
+def _check_unchanged(migration: Migration, known: dict[str, tuple[bytes, Any]]) -> None:
+    found = known.get(migration.name)
+    if found is not None and found[0] != migration.sha256:
+        raise MigrationChanged(file=migration.name, applied_on=found[1])
+
+
+def _apply(connection: Connection, migration: Migration) -> None:
+    import psycopg
+
+    for left in reversed(range(LOCK_TRIES)):
+        try:
+            if migration.kind == "application" and NO_TRANSACTION.search(migration.text):
+                connection.execute("set role tenantry_owner")
+                connection.execute(migration.text)
+                connection.execute("reset role")
+                _write_down(connection, migration)
+                return
+            with connection.transaction():
+                connection.execute("set local lock_timeout = '3s'")
+                if migration.kind == "application":
+                    connection.execute("set local role tenantry_owner")
+                    connection.execute("set local search_path = public")
+                connection.execute(migration.text)
+                connection.execute("reset role")
+                if migration.kind == "application":
+                    _check(connection, migration)
+                _write_down(connection, migration)
+        except psycopg.errors.LockNotAvailable:
+            if left == 0:
+                raise MigrationFailed(
+                    file=migration.name, line=1, why="a table is in use, and its lock was not to be had", statement="",
+                    cure="Look for long transactions: select pid, state, query from pg_stat_activity; then push again.",
+                ) from None  # fmt: skip
+            time.sleep(0.5)
+        except psycopg.Error as error:
+            raise _failed(migration, error) from None
+        else:
+            return
+
+
+def _write_down(connection: Connection, migration: Migration) -> None:
+    connection.execute("set local role tenantry_owner") if connection.info.transaction_status else connection.execute("set role tenantry_owner")
+    connection.execute(
+        "insert into tenantry.migrations (name, kind, sha256) values ($1, $2, $3)", (migration.name, migration.kind, migration.sha256)
+    )
+    connection.execute("reset role")
+
+
+def _failed(migration: Migration, error: psycopg.Error) -> MigrationFailed:
+    said = error.diag
+    position = int(said.statement_position or 0)
+    text = migration.text
+    line = text.count("\n", 0, max(0, position - 1)) + 1
+    lines = text.splitlines()
+    statement = lines[line - 1].strip() if 0 < line <= len(lines) else ""
+    cure = said.message_hint or "Correct the file, and push again."
+    if "\\" in text and said.sqlstate == "42601" and statement.startswith("\\"):
+        cure = "psql's own commands (\\…) are not SQL; leave them out."
+    return MigrationFailed(file=migration.name, line=line, why=said.message_primary or str(error), statement=statement, cure=cure)
+
+
+def _defects(connection: Connection) -> list[tuple[str, str, str, str]]:
+    if connection.execute("select pg_catalog.to_regprocedure('tenantry.defects()')").fetchone()[0] is None:
+        return []
+    return connection.execute("select check_id, object, detail, cure from tenantry.defects() order by 1, 2").fetchall()
+
+
+def _check(connection: Connection, migration: Migration | None) -> None:
+    """Isolation holds, or it is said what is open. Inside a file's transaction this undoes the file."""
+    found = _defects(connection)
+    for check, table, _, _ in found:
+        if check == "unprotected" and migration is not None:
+            raise TableNotProtected(file=migration.name, line=_line_of(migration.text, table), table=table.removeprefix("public."))
+    if found:
+        lines = "\n".join(f"  {table}: {detail}\n    {cure}" for _, table, detail, cure in found)
+        raise IsolationBroken(lines=lines, defects=found)
+
+
+def _line_of(text: str, table: str) -> int:
+    name = re.escape(table.removeprefix("public.").strip('"'))
+    found = re.search(rf'create\s+(?:\w+\s+)*?table\s+(?:if\s+not\s+exists\s+)?(?:public\.)?"?{name}\b', text, re.IGNORECASE)
+    return text.count("\n", 0, found.start()) + 1 if found else 1
+
+
+def _repair(connection: Connection, again: Sequence[Migration]) -> list[str]:
+    sources = "select p.oid::regprocedure::text, p.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), '') from pg_catalog.pg_proc p where p.pronamespace in (pg_catalog.to_regnamespace('tenantry'), 'public'::regnamespace) and p.prokind = 'f'"
+    before = dict(connection.execute(sources).fetchall())
+    with connection.transaction():
+        connection.execute("set local lock_timeout = '3s'")
+        connection.execute("set local client_min_messages = warning")
+        for migration in again:
+            connection.execute(migration.text)
+        connection.execute("set local role tenantry_owner")
+        lines = [line for (line,) in connection.execute("select * from tenantry.repair()").fetchall()]
+    after = dict(connection.execute(sources).fetchall())
+    changed = [f"{name}: put back" for name, source in sorted(after.items()) if before.get(name) != source]
+    return changed + lines
+
+
+def _set_passwords(connection: Connection, urls: Urls) -> None:
+    """The passwords of the URLs, for logins that have others or none; left alone where that is not ours to do."""
+    import psycopg
+
+    for url in (urls.platform, urls.auth, urls.ops, urls.admin):
+        if not url.password or not url.user.startswith(("platform", "tenantry_")):
+            continue
+        try:
+            row = connection.execute("select rolpassword from pg_catalog.pg_authid where rolname = $1", (url.user,)).fetchone()
+            if row is not None and not fits(url.password, row[0]):
+                set_password(connection, url.user, url.password)
+        except psycopg.errors.InsufficientPrivilege:
+            return
+
+
+def _sync_permissions(connection: Connection, permissions: dict[str, tuple[str, str]]) -> None:
+    with connection.transaction():
+        connection.execute("set local role tenantry_owner")
+        for name, (least, says) in permissions.items():
+            connection.execute(
+                "insert into tenantry.permissions (name, least, says) values ($1, $2, $3)"
+                " on conflict (name) do update set least = excluded.least, says = excluded.says"
+                " where (permissions.least, permissions.says) is distinct from (excluded.least, excluded.says)",
+                (name, least, says),
+            )
+        connection.execute("delete from tenantry.permissions where name <> all($1)", (list(permissions),))
