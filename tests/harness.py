@@ -7,12 +7,27 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from tenantry.app import Tenantry
 from tenantry.http import Request, Response
+
+if TYPE_CHECKING:
+    from tests.conftest import Database
+
+
+@asynccontextmanager
+async def opened(app: Tenantry[Any], database: Database, **settings: Any) -> AsyncIterator[Tenantry[Any]]:
+    """The application over this database, closed afterwards."""
+    await app.open(database.settings(**settings))
+    try:
+        yield app
+    finally:
+        await app.close()
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tenantry.db import Pool
     from tenantry.dispatch import Dispatcher
     from tenantry.http import AsgiShell, Request, Response, Running
+    from tenantry.ops import Health
 
     Resources = TypeVar("Resources", default=None)
 else:
@@ -124,8 +125,8 @@ class Tenantry(Generic[Resources]):
         if need is not None and "." in need and need not in self._permissions:
             raise PermissionUnknown(procedure=procedure.path, permission=need)
 
-    def _probe(self) -> Any:
-        return self._state
+    def _probe(self) -> Health | None:
+        return None if self._state is None else self._state.health
 
     @property
     def is_open(self) -> bool:
@@ -181,12 +182,14 @@ class _Open:
         self.resources = resources
         self.pool: Pool
         self.accounts: Pool
+        self.health: Health
         self.dispatcher: Dispatcher
 
     @classmethod
     async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
         from tenantry.db import Pool
         from tenantry.dispatch import Dispatcher, Road
+        from tenantry.ops import Health
         from tenantry.rpc import Limits
 
         table = app.procedures()
@@ -199,10 +202,16 @@ class _Open:
             urls = settings.urls()
             queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
             self.pool = Pool(urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals)
-            self.accounts = Pool(urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals)
+            self.accounts = Pool(
+                urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals, enters=False
+            )
             for pool in (self.pool, self.accounts):
+                pool.deadline_ms = settings.deadline_ms
+                pool.idle_seconds = settings.idle_in_transaction_ms / 1000
                 stack.push_async_callback(pool.close, 0.0)
                 await pool.open()
+            self.health = Health(urls.platform, self.pool, signals)
+            stack.callback(self.health.close)
             self.dispatcher = Dispatcher(
                 Road(
                     procedures=table,
@@ -212,7 +221,7 @@ class _Open:
                     accounts=self.accounts,
                     signals=signals,
                     resources=resources,
-                    origins=frozenset(settings.cors_origins),
+                    origins=frozenset(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
                     deadline_ms=settings.deadline_ms,
                     batch_share=max(1, settings.pool_size // 2),
                     is_development=settings.env == "development",

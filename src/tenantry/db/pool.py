@@ -16,8 +16,9 @@ from msgspec import Struct
 
 from tenantry.db.connect import NotConnected, connect
 from tenantry.db.connection import Connection, nobody
+from tenantry.db.failures import error_of
 from tenantry.db.trip import Outcome, Query, Shape, Trip, WireError, WireFailure
-from tenantry.errors import DatabaseNotReady
+from tenantry.errors import DatabaseNotReady, TenantryError
 
 if TYPE_CHECKING:
     from tenantry.settings import DatabaseUrl
@@ -288,11 +289,14 @@ class Pool:
             answer.set_result(query.shape)
 
     async def fetch(self, text: str, *params: str | bytes | None) -> list[tuple[Any, ...]]:
-        """Run one statement of ours as this pool's role, and give its rows. Raises WireError."""
+        """Run one statement of ours as this pool's role, and give its rows. Raises what `error_of` makes of a failure."""
         from psycopg.adapt import Transformer
 
         query = self._own.setdefault(text, Query(text))
-        await self.describe(query)
+        try:
+            await self.describe(query)
+        except WireError as error:
+            raise self._error(error.failure) from None
         answer: asyncio.Future[None] = self._loop.create_future()
         trip = Trip(
             lambda _: None if answer.done() else answer.set_result(None),
@@ -307,10 +311,14 @@ class Pool:
             self.cancel(trip)
             raise
         if trip.failure is not None:
-            raise WireError(trip.failure)
+            raise self._error(trip.failure)
         transformer = Transformer()
         transformer.set_pgresult(trip.result)
         return transformer.load_rows(0, trip.result.ntuples if trip.result else 0, tuple)
+
+    @staticmethod
+    def _error(failure: WireFailure) -> TenantryError:
+        return error_of(failure, procedure="A statement of ours", where="accounts", read_only=False)
 
     def stats(self) -> PoolStats:
         """How it stands now."""

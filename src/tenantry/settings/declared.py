@@ -134,6 +134,14 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         Setting("TENANTRY_APP", "The application to serve, as module:name, where the command does not say."),
     ] = None
     base_path: Annotated[str, Setting("TENANTRY_BASE_PATH", "Path under which procedures are called.")] = "/trpc"
+    cors_origins: Annotated[
+        str,
+        Setting(
+            "TENANTRY_CORS_ORIGINS",
+            "Origins of front ends on other hosts, with commas between: https://app.example,https://admin.example.",
+            shown_default="none",
+        ),
+    ] = ""
     migrations: Annotated[Path, Setting("TENANTRY_MIGRATIONS", "Folder of the application's SQL files.")] = Path(
         "migrations"
     )
