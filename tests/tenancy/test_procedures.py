@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from uuid import uuid4
 
 import pytest
 
@@ -172,7 +171,7 @@ async def test_a_switch_by_cookie_answers_with_a_cookie_and_no_token(
         assert part in cookie
 
 
-@pytest.mark.parametrize("tenant", ["globex", "no-such", str(uuid4()), "' or true --"])
+@pytest.mark.parametrize("tenant", ["globex", "no-such", "6f0e8a52-0000-4000-8000-000000000000", "' or true --"])
 async def test_a_switch_to_where_one_does_not_belong_changes_nothing(app: Tenantry, people: People, tenant: str) -> None:
     client = Client(app, people.acme.member.token)
     reply = await client.mutate("tenants.switch", {"tenant": tenant})

@@ -1,0 +1,1 @@
+"""The command `tenantry`: one file a command; parsing and printing only."""
