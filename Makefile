@@ -3,6 +3,10 @@ SHELL := /bin/bash
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
+export TENANTRY_HOME ?= $(CURDIR)/.tenantry
+ifdef PORT
+export PORT
+endif
 
 .PHONY: help serve test check fix clean venv
 .DEFAULT_GOAL := help
@@ -12,6 +16,9 @@ help: ## this list
 
 venv: ## the environment, made or brought up to date
 	@PYTHON="$(PYTHON)" ./scripts/venv.sh "$(VENV)"
+
+serve: venv ## embedded PostgreSQL, migrations, demo data, the API (PORT=4311 TENANTRY_HOME=/folder for a second one)
+	@cd examples/notes && exec "$(CURDIR)/$(BIN)/tenantry" serve notes:app --demo
 
 test: venv ## install what the tests need, then run them all
 	@./scripts/test-needs.sh

@@ -1,0 +1,104 @@
+"""`tenantry`: the commands, their options, and their exit codes: 0 well, 1 failed, 2 used or set wrongly."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+from tenantry.errors import BuilderError, SettingsFaulty, StartError
+
+Run = Callable[[argparse.Namespace], int]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; foreseen faults are words with a remedy, never a traceback."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = make_parser()
+    parsed, rest = parser.parse_known_args(given)
+    if rest and not getattr(parsed, "takes_rest", False):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    parsed.rest = rest
+    try:
+        room, _, name = parsed.run.partition(":")
+        run: Run = getattr(import_module(f"tenantry.cli.{room}"), name)
+        return run(parsed)
+    except (StartError, BuilderError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2 if isinstance(error, SettingsFaulty) else 1
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Every command with its help and an example."""
+    parser = argparse.ArgumentParser(
+        prog="tenantry", description="The multi-tenant backend.", epilog="Example: tenantry serve notes:app"
+    )
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    serve = _command(commands, "serve", "serve:run", "serve an application", "tenantry serve notes:app --port 3001")
+    serve.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
+    serve.add_argument("--host", help="address to listen on (HOST)")
+    serve.add_argument("--port", type=_port, help="port to listen on (PORT)")
+    serve.add_argument("--workers", type=_count, help="worker processes (TENANTRY_WORKERS)")
+    serve.add_argument("--demo", action="store_true", help="fill in demo tenants, and print lines to paste (development only)")
+
+    db = commands.add_parser("db", help="migrations, and the database itself").add_subparsers(required=True, metavar="ACTION")
+    push = _command(db, "push", "database:push", "apply migrations and repair what was broken", "tenantry db push --json")
+    push.add_argument("app", nargs="?", help="module:variable, for its permissions (or TENANTRY_APP)")
+    push.add_argument("--no-repair", action="store_true", help="only look at what a repair would put back, and say so")
+    _command(db, "status", "database:status", "what is applied, waits, or is open", "tenantry db status")
+    url = _command(db, "url", "database:url", "the URL of a role, with its password", "tenantry db url --role postgres")
+    url.add_argument("--role", choices=("platform", "auth", "ops", "migrate", "postgres"), default="platform")
+    _command(db, "start", "database:start", "start the embedded server", "tenantry db start")
+    _command(db, "stop", "database:stop", "stop the embedded server", "tenantry db stop")
+
+    _command(commands, "env", "database:env", "lines for eval, so that psql needs no prompt", 'eval "$(tenantry env)"')
+    psql = _command(commands, "psql", "database:psql", "psql on the database", "tenantry psql -c 'select 1'", has_json=False)
+    psql.add_argument("--role", choices=("platform", "tenantry_ops", "tenantry_migrate", "postgres"), default="platform")
+    psql.set_defaults(takes_rest=True)
+    _command(commands, "demo", "demo:run", "two tenants to look at, with a token for each person", "tenantry demo --json")
+    session = commands.add_parser("session", help="sessions by hand").add_subparsers(required=True, metavar="ACTION")
+    create = _command(
+        session, "create", "database:create_session", "sign a member in, and print the token",
+        "tenantry session create --tenant acme --email ann@acme.example",
+    )  # fmt: skip
+    create.add_argument("--tenant", required=True, help="slug or id")
+    create.add_argument("--email", required=True)
+    create.add_argument("--ttl", default="1 day", help="how long it lives, as PostgreSQL's interval (default: 1 day)")
+    _command(commands, "settings", "about:settings", "every setting with its value and where it came from", "tenantry settings")
+    _command(commands, "version", "about:version", "the version", "tenantry version")
+    return parser
+
+
+def _command(commands: Any, name: str, run: str, says: str, example: str, *, has_json: bool = True) -> argparse.ArgumentParser:
+    parser = commands.add_parser(
+        name, help=says, description=says[:1].upper() + says[1:] + ".", epilog=f"Example: {example}"
+    )
+    if has_json:
+        parser.add_argument("--json", action="store_true", help="for machines")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:  # noqa: PLR2004 - TCP's own bound
+        raise ValueError
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 1 <= number <= 256:  # noqa: PLR2004 - TENANTRY_WORKERS' own bound
+        raise ValueError
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
