@@ -7,6 +7,8 @@ clients (TN…). Source: PostgreSQL docs, appendix A, "PostgreSQL Error Codes".
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from tenantry.db.trip import Outcome, WireFailure
@@ -31,7 +33,6 @@ from tenantry.errors import (
     UnknownOutcome,
 )
 
-_KEY = re.compile(r"^Key \(([^)]*)\)=")
 _UNAVAILABLE = frozenset({"53300", "57P01", "57P02", "57P03", "25P03", "25P04", "TN900"})
 _PLAIN: dict[str, str] = {
     "22003": "A number is out of range",
@@ -45,7 +46,14 @@ _PLAIN: dict[str, str] = {
 }
 
 
-def error_of(failure: WireFailure, *, procedure: str, where: str, read_only: bool, missing: str = "Not found.") -> TenantryError:
+Constraints = Mapping[str, tuple[list[str], str | None]]
+"""Of each constraint its columns, and its comment. PostgreSQL keeps the key from the error where row security holds."""
+
+
+def error_of(
+    failure: WireFailure, *, procedure: str, where: str, read_only: bool, missing: str = "Not found.",
+    constraints: Constraints = MappingProxyType({}),
+) -> TenantryError:  # fmt: skip
     """The error of a failed trip. `missing` are the words for "no such row"."""
     if failure.outcome is Outcome.UNKNOWN and not read_only:
         return UnknownOutcome()
@@ -60,7 +68,7 @@ def error_of(failure: WireFailure, *, procedure: str, where: str, read_only: boo
             return NoTenantSelected()
         return ours(failure.message)
     if state[:2] == "23":
-        return _of_constraint(failure)
+        return _of_constraint(failure, constraints)
     if state == "42501" and failure.source_function == "ExecWithCheckOptions":
         return Forbidden()
     if state in ("40001", "40P01"):
@@ -92,27 +100,23 @@ def _of_wire(failure: WireFailure, procedure: str) -> TenantryError:
     return DatabaseUnavailable()
 
 
-def _of_constraint(failure: WireFailure) -> TenantryError:
+def _of_constraint(failure: WireFailure, constraints: Constraints) -> TenantryError:
     """A constraint speaks by its comment where it has one; the fields are its columns, never their values."""
-    fields = columns_of(failure)
+    columns, comment = constraints.get(failure.constraint, ([], None))
+    fields = [name for name in columns if name != "tenant_id"]
+    field = _wire(fields)
     data: dict[str, Any] = {"constraint": failure.constraint} if failure.constraint else {}
     if failure.sqlstate == "23505":
-        words = f"{' and '.join(fields) or 'This'} is taken already"
-        return Conflict(words[:1].upper() + words[1:], field=_wire(fields), data=data)
+        words = f"{' and '.join(fields).replace('_', ' ') or 'This'} is taken already"
+        return Conflict(comment or words[:1].upper() + words[1:], field=field, data=data)
     if failure.sqlstate == "23503":
-        if "still referenced" in failure.detail:
-            return Conflict("Something else still refers to this", data=data)
-        return NotFound("What this refers to does not exist", field=_wire(fields), data=data)
+        if failure.message.startswith("update or delete"):
+            return Conflict(comment or "Something else still refers to this", data=data)
+        return NotFound(comment or "What this refers to does not exist", field=field, data=data)
     if failure.sqlstate == "23502":
-        return BadRequest(f"{_wire([failure.column]) or 'A value'} is required", field=_wire([failure.column]), data=data)
-    return BadRequest("A value is not allowed here", data=data)
-
-
-def columns_of(failure: WireFailure) -> list[str]:
-    """The columns of `Key (a, b)=(…)`, less the tenant's; the values behind are not looked at."""
-    found = _KEY.match(failure.detail)
-    names = found.group(1).split(", ") if found else []
-    return [name.strip('"') for name in names if name != "tenant_id"]
+        name = _wire([failure.column])
+        return BadRequest(f"{name or 'A value'} is required", field=name, data=data)
+    return BadRequest(comment or "A value is not allowed here", field=field, data=data)
 
 
 def _wire(columns: list[str]) -> str | None:

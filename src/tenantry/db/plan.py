@@ -11,12 +11,13 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from tenantry.db import params as pg
+from tenantry.db.failures import Constraints, error_of
 from tenantry.db.page import cursor_of, order_of, paged, values_of
 from tenantry.db.params import Dumper, WrongType
 from tenantry.db.rows import Rows, base_of
 from tenantry.db.scan import ALLOWED, first_keyword, tokens, without_end
 from tenantry.db.sql import Sql, check_numbers, constant, text_of
-from tenantry.db.trip import Query, Shape, WireError
+from tenantry.db.trip import Query, Shape, WireError, WireFailure
 from tenantry.errors import NotFound, SqlRefused, SqlType, TenantryError, TooManyRows
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Plan:
         try:
             shape = await pool.describe(self.raw)
         except WireError as error:
-            raise self.error(error.failure) from None
+            raise self.error(error.failure, pool.constraints) from None
         if self.kind != "run":
             self.rows = Rows(self.type, shape.columns, procedure=self.procedure)
         if not self.read_only and self.kind not in ("run", "page"):
@@ -153,13 +154,12 @@ class Plan:
             return transformer.load_rows(0, 1, make)[0] if count else None
         return transformer.load_rows(0, count, make)
 
-    def error(self, failure: Any) -> TenantryError:
+    def error(self, failure: WireFailure, constraints: Constraints) -> TenantryError:
         """A failed trip of this statement, as an error."""
-        from tenantry.db.failures import error_of
-
         return error_of(
-            failure, procedure=self.procedure, where=self.where, read_only=self.read_only, missing=self.missing
-        )
+            failure, procedure=self.procedure, where=self.where, read_only=self.read_only, missing=self.missing,
+            constraints=constraints,
+        )  # fmt: skip
 
 
 class PagePlan(Plan):

@@ -38,6 +38,17 @@ POOL_FULL = WireFailure("pool_full", Outcome.ROLLED_BACK, message="no connection
 DEADLINE = WireFailure("deadline", Outcome.ROLLED_BACK, message="it took too long")
 
 
+_CONSTRAINTS = """
+select c.conname::text,
+       (select pg_catalog.string_agg(a.attname, ',' order by k.place)
+          from pg_catalog.unnest(c.conkey) with ordinality as k (number, place)
+          join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.number)::text,
+       pg_catalog.obj_description(c.oid, 'pg_constraint')::text
+  from pg_catalog.pg_constraint c
+ where c.connamespace = 'public'::pg_catalog.regnamespace
+"""
+
+
 class PoolStats(Struct, frozen=True):
     """A look at the pool: connections by state, requests that wait, connections lost so far by cause."""
 
@@ -79,6 +90,7 @@ class Pool:
         self._mending: asyncio.Task[None] | None = None
         self._describing: dict[int, asyncio.Future[Shape]] = {}
         self._own: dict[str, Query] = {}
+        self.constraints: dict[str, tuple[list[str], str | None]] = {}
 
     # ------------------------------------------------------------------ opening and closing
 
@@ -103,6 +115,13 @@ class Pool:
         until = self._loop.time() + 1.0
         while len(self.connections) < self.size and self._loop.time() < until:
             await asyncio.sleep(0.005)
+        if not self.is_accounts:
+            await self.learn_constraints()
+
+    async def learn_constraints(self) -> None:
+        """What the constraints of the application's tables are about, so that their errors can name fields."""
+        rows = await self.fetch(_CONSTRAINTS)
+        self.constraints = {name: (columns.split(",") if columns else [], comment) for name, columns, comment in rows}
 
     async def _add(self) -> None:
         opened = await connect(self.url, enters=not self.is_accounts)

@@ -130,7 +130,7 @@ class Statements:
         trip = self._trip(query=plan.raw, params=params, formats=plan.dumper.formats, begins=True)
         await self._over(trip)
         if trip.failure is not None:
-            self.broken = plan.error(trip.failure)
+            self.broken = plan.error(trip.failure, self.pool.constraints)
             raise self.broken
         if self.connection is None:
             self.connection, self.ticket = trip.connection, trip.ticket
@@ -188,7 +188,7 @@ class Statements:
         await trip.value
         self.trip = None
         if trip.failure is not None:
-            raise last.error(trip.failure)
+            raise last.error(trip.failure, self.pool.constraints)
 
     def abandon(self) -> None:
         """Undo everything, whatever is under way; nobody is told. A commit that was sent is let through."""
@@ -251,7 +251,7 @@ class Session(Statements):
                 self.task = asyncio.get_running_loop().create_task(self._slowly(statement, done, encode, tries - 1))
                 return
             else:
-                trip.error = plan.error(failure)
+                trip.error = plan.error(failure, self.pool.constraints)
             done(trip)
 
         trip = Trip(

@@ -135,7 +135,7 @@ reset role;
 -- SECURITY DEFINER, because platform may not read who regranted what.
 set local role tenantry_gate;
 create or replace function tenantry.can(permission text) returns boolean
-    language plpgsql stable parallel safe security definer
+    language plpgsql stable parallel safe security definer set search_path = ''
 as $$
 declare
     mine constant pg_catalog.text := tenantry.role();

@@ -1,0 +1,93 @@
+"""The attack kit (`rls/`): SQL that an attacker injects as platform, after entering a tenant of their own. None may leak."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tenantry.db.migrate import Migration
+from tests.conftest import Cluster, Database
+
+KIT = Path(__file__).parent / "rls"
+NOTES = """
+create table notes (id uuid primary key default gen_random_uuid(), body text not null, created_at timestamptz not null default now());
+select tenantry.protect('notes');
+"""
+
+
+@pytest.fixture(scope="session", params=["18 vault", "18 keyed", "15 vault", "15 keyed"])
+def attacked(request: pytest.FixtureRequest) -> tuple[Cluster, str]:
+    """A server of each version, and a template with each seal."""
+    version, seal = request.param.split()
+    cluster: Cluster = request.getfixturevalue(f"cluster{version}")
+    name = f"attacked_{seal}"
+    cluster.admin.execute(f"alter role postgres set tenantry.seal = '{seal}'")
+    try:
+        return cluster, cluster.make_template(name, [Migration("0001_notes.sql", NOTES)])
+    finally:
+        cluster.admin.execute("alter role postgres reset tenantry.seal")
+
+
+@pytest.fixture
+def database(attacked: tuple[Cluster, str]) -> Iterator[Database]:
+    cluster, template = attacked
+    with cluster.database(template) as made:
+        yield made
+
+
+def attack(database: Database) -> list[str]:
+    """The kit's lines: one an attack."""
+    ids, tokens = {}, {}
+    for slug in ("a", "b"):
+        ids[slug] = database.add_tenant(slug)
+        tokens[slug] = database.add_member(slug, f"x@{slug}.example", "owner").token
+        for n in range(30):
+            database.admin.execute("insert into notes (tenant_id, body) values ($1, $2)", (ids[slug], f"{slug}{n}"))
+    database.admin.execute("analyze")
+    environment = {
+        **os.environ, "DATABASE_URL": database.urls.platform.reveal(), "ADMIN_URL": database.superuser.reveal(),
+        "TENANT_A": str(ids["a"]), "TENANT_B": str(ids["b"]), "TOKEN_A": tokens["a"], "TOKEN_B": tokens["b"],
+    }  # fmt: skip
+    ran = subprocess.run(["bash", KIT / "run.sh"], env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return [line for line in ran.stdout.splitlines() if line.split(' ', 1)[0] in ('OK', 'LEAK', 'FAIL', 'INFO')]
+
+
+def test_no_attack_of_the_kit_leaks(database: Database) -> None:
+    lines = attack(database)
+    assert len(lines) >= 31
+    assert [line for line in lines if not line.startswith("OK")] == []
+
+
+def test_the_catalogue_is_whole(database: Database) -> None:
+    assert database.admin.execute("select * from tenantry.defects()").fetchall() == []
+
+
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "alter table notes no force row level security",
+        "alter table notes disable row level security",
+        "create policy evil on notes using (true)",
+        "drop policy tenantry_select on notes",
+        "alter policy tenantry_select on notes using (true)",
+        "create table open_to_all (id int)",
+        "create view everything as select * from notes",
+        "alter table notes owner to platform",
+        "alter role platform bypassrls",
+        "grant tenantry_owner to platform",
+    ],
+)
+def test_a_planted_hole_is_found(database: Database, planted: str) -> None:
+    with database.admin.transaction(force_rollback=True):
+        database.admin.execute(planted)
+        assert database.admin.execute("select * from tenantry.defects()").fetchall() != []
+
+
+def test_the_kit_finds_a_planted_hole(database: Database) -> None:
+    """A guard's test shows the attack succeeding without the guard."""
+    database.admin.execute("alter policy tenantry_select on notes using (true)")
+    assert any(line.startswith("LEAK") for line in attack(database))
