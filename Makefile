@@ -8,7 +8,7 @@ ifdef PORT
 export PORT
 endif
 
-.PHONY: help serve test check fix clean venv
+.PHONY: help serve db-push test check fix bench docs clean venv
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -19,6 +19,9 @@ venv: ## the environment, made or brought up to date
 
 serve: venv ## embedded PostgreSQL, migrations, demo data, the API (PORT=4311 TENANTRY_HOME=/folder for a second one)
 	@cd examples/notes && exec "$(CURDIR)/$(BIN)/tenantry" serve notes:app --demo
+
+db-push: venv ## apply migrations, and repair what was broken in the database (also: pnpm db:push, npm run db:push)
+	@cd examples/notes && exec "$(CURDIR)/$(BIN)/tenantry" db push notes:app
 
 test: venv ## install what the tests need, then run them all
 	@./scripts/test-needs.sh
@@ -33,6 +36,14 @@ check: venv ## format, lint, types, layers
 fix: venv ## format, and mend what lint can mend
 	"$(BIN)/ruff" check --fix src tests
 	"$(BIN)/ruff" format src tests
+
+docs: venv ## write docs/reference anew from the code
+	"$(BIN)/python" scripts/reference.py
+
+bench: venv ## side by side with Node and Python peers; about ten minutes (BENCH=/tmp/bench holds what it installs)
+	@export BENCH="$${BENCH:-/tmp/bench}" && ./benchmarks/setup.sh && \
+	TARGET_INIT="'$(CURDIR)/benchmarks/target.sh' init" TARGET_CMD="'$(CURDIR)/benchmarks/target.sh' serve" \
+	"$$BENCH/venv/bin/python" benchmarks/run.py --peers t3,starlette,target --ops get,list,update --workers 1
 
 clean: ## remove what the build made; data under .tenantry stays
 	rm -rf "$(VENV)" .pytest_cache .ruff_cache .hypothesis

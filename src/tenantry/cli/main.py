@@ -41,7 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    serve = _command(commands, "serve", "serve:run", "serve an application", "tenantry serve notes:app --port 3001")
+    serve = _command(commands, "serve", "serve:run", "serve an application", "tenantry serve notes:app --port 3001", has_json=False)
     serve.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
     serve.add_argument("--host", help="address to listen on (HOST)")
     serve.add_argument("--port", type=_port, help="port to listen on (PORT)")

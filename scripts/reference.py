@@ -1,0 +1,77 @@
+"""Write docs/reference from the code: settings, errors, commands. `--check` only compares, and exits 1 when a page is old."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from tenantry import errors
+from tenantry.cli.main import make_parser
+from tenantry.settings import Settings
+
+FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+
+
+def settings() -> str:
+    lines = ["# Settings", "", "From the environment, or a `.env` file (the environment wins).", "", "| name | default | unit | |", "| --- | --- | --- | --- |"]
+    for one in Settings.describe():
+        lines.append(f"| `{one.name}` | {one.default} | {one.unit} | {one.says} |")
+    return "\n".join(lines) + "\n"
+
+
+def kinds(base: type) -> list[type]:
+    found = []
+    for kind in base.__subclasses__():
+        found += [kind, *kinds(kind)]
+    return found
+
+
+def error_codes() -> str:
+    lines = ["# Errors", "", "`code` is stable; clients see tRPC's code in `error.data.code`.", "", "| code | tRPC | says | what to do |", "| --- | --- | --- | --- |"]
+    seen = {kind.code: kind for kind in kinds(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
+    for code, kind in sorted(seen.items()):
+        says, remedy = (" ".join(text.replace("|", "\\|").split()) for text in (kind.says, kind.remedy))
+        lines.append(f"| `{code}` | {kind.trpc} | {says} | {remedy} |")
+    return "\n".join(lines) + "\n"
+
+
+def commands() -> str:
+    lines = ["# Commands", "", "Exit codes: 0 well, 1 failed, 2 used or set wrongly. `--json` is for machines.", ""]
+
+    def walk(parser: argparse.ArgumentParser) -> None:
+        nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001 - argparse has no other way
+        if not nested:
+            lines.extend([f"## {parser.prog}", "", parser.description or "", ""])
+            for action in parser._actions:  # noqa: SLF001 - see above
+                name = ", ".join(action.option_strings) or action.dest
+                if action.dest != "help":
+                    lines.append(f"- `{name}` {action.help or ''}".rstrip())
+            lines.extend(["", f"    {(parser.epilog or '').removeprefix('Example: ')}", ""])
+        for action in nested:
+            for child in action.choices.values():
+                walk(child)
+
+    walk(make_parser())
+    return "\n".join(lines)
+
+
+PAGES = {"settings.md": settings, "errors.md": error_codes, "commands.md": commands}
+
+
+def main() -> int:
+    is_checking = "--check" in sys.argv
+    old = []
+    for name, make in PAGES.items():
+        page, text = FOLDER / name, make()
+        if is_checking and (not page.exists() or page.read_text("utf-8") != text):
+            old.append(name)
+        elif not is_checking:
+            page.write_text(text, "utf-8")
+    for name in old:
+        sys.stderr.write(f"docs/reference/{name} is old: run .venv/bin/python scripts/reference.py\n")
+    return 1 if old else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
