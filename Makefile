@@ -28,8 +28,8 @@ test: venv ## install what the tests need, then run them all
 	"$(BIN)/python" -m pytest -n 2 -q
 
 check: venv ## format, lint, types, layers
-	"$(BIN)/ruff" format --check src tests
-	"$(BIN)/ruff" check src tests
+	"$(BIN)/ruff" format --check src tests scripts
+	"$(BIN)/ruff" check src tests scripts
 	"$(BIN)/basedpyright" src
 	"$(BIN)/lint-imports"
 

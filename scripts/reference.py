@@ -14,7 +14,14 @@ FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
 
 def settings() -> str:
-    lines = ["# Settings", "", "From the environment, or a `.env` file (the environment wins).", "", "| name | default | unit | |", "| --- | --- | --- | --- |"]
+    lines = [
+        "# Settings",
+        "",
+        "From the environment, or a `.env` file (the environment wins).",
+        "",
+        "| name | default | unit | |",
+        "| --- | --- | --- | --- |",
+    ]
     for one in Settings.describe():
         lines.append(f"| `{one.name}` | {one.default} | {one.unit} | {one.says} |")
     return "\n".join(lines) + "\n"
@@ -28,7 +35,14 @@ def kinds(base: type) -> list[type]:
 
 
 def error_codes() -> str:
-    lines = ["# Errors", "", "`code` is stable; clients see tRPC's code in `error.data.code`.", "", "| code | tRPC | says | what to do |", "| --- | --- | --- | --- |"]
+    lines = [
+        "# Errors",
+        "",
+        "`code` is stable; clients see tRPC's code in `error.data.code`.",
+        "",
+        "| code | tRPC | says | what to do |",
+        "| --- | --- | --- | --- |",
+    ]
     seen = {kind.code: kind for kind in kinds(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
     for code, kind in sorted(seen.items()):
         says, remedy = (" ".join(text.replace("|", "\\|").split()) for text in (kind.says, kind.remedy))
@@ -40,10 +54,10 @@ def commands() -> str:
     lines = ["# Commands", "", "Exit codes: 0 well, 1 failed, 2 used or set wrongly. `--json` is for machines.", ""]
 
     def walk(parser: argparse.ArgumentParser) -> None:
-        nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]  # noqa: SLF001 - argparse has no other way
+        nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
         if not nested:
             lines.extend([f"## {parser.prog}", "", parser.description or "", ""])
-            for action in parser._actions:  # noqa: SLF001 - see above
+            for action in parser._actions:
                 name = ", ".join(action.option_strings) or action.dest
                 if action.dest != "help":
                     lines.append(f"- `{name}` {action.help or ''}".rstrip())

@@ -84,7 +84,9 @@ class Database:
     def add_member(self, slug: str, email: str, role: str) -> Person:
         """A member of the tenant, with a session in it."""
         tenant = self.value("select id from tenantry.tenants where slug = $1", slug)
-        user = self.value("select tenantry.add_member($1, $2, $3, $4)", tenant, email, email.split("@")[0].title(), role)
+        user = self.value(
+            "select tenantry.add_member($1, $2, $3, $4)", tenant, email, email.split("@")[0].title(), role
+        )
         token = secrets.token_urlsafe(32)
         self.value("select tenantry.create_session($1, $2, $3, interval '1 day')", token.encode(), email, tenant)
         return Person(token, user, email)
@@ -194,7 +196,9 @@ def people(database: Database) -> People:
     tenants: dict[str, Tenant] = {}
     for slug in ("acme", "globex"):
         id_ = database.add_tenant(slug)
-        owner, admin, member = (database.add_member(slug, f"{role}@{slug}.example", role) for role in ("owner", "admin", "member"))
+        owner, admin, member = (
+            database.add_member(slug, f"{role}@{slug}.example", role) for role in ("owner", "admin", "member")
+        )
         tenants[slug] = Tenant(id_, owner, admin, member)
     return People(tenants["acme"], tenants["globex"])
 

@@ -76,7 +76,12 @@ class Client:
     ) -> Reply:
         all_headers = {**self.headers, **(headers or {})}
         request = Request(
-            method, path, query.encode(), [(k.lower().encode(), v.encode("latin-1")) for k, v in all_headers.items()], body, "127.0.0.1"
+            method,
+            path,
+            query.encode(),
+            [(k.lower().encode(), v.encode("latin-1")) for k, v in all_headers.items()],
+            body,
+            "127.0.0.1",
         )
         answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         running = self.app.handler(request, answered.set_result)

@@ -86,7 +86,11 @@ async def test_a_cursor_of_ones_own_making_is_refused(app: Tenantry, people: Peo
 )  # fmt: skip
 async def test_a_garbage_token_is_nobodys(app: Tenantry, token: str) -> None:
     reply = await Client(app, token).query("users.list")
-    assert (reply.status, reply.code, reply.error["message"]) == (401, "UNAUTHORIZED", "No active session - please sign in")
+    assert (reply.status, reply.code, reply.error["message"]) == (
+        401,
+        "UNAUTHORIZED",
+        "No active session - please sign in",
+    )
 
 
 async def test_an_expired_token_is_nobodys(app: Tenantry, people: People, database: Database) -> None:

@@ -52,7 +52,9 @@ async def test_no_row_crosses_and_the_pool_is_whole_afterwards(database: Databas
                 if reply.status == 200:
                     assert reply.data["email"] == f"owner@t{tenant}.example"
             elif what == 3:
-                reply = await client.mutate("users.update", {"id": str(other.user_id), "name": "stolen"}, cancel_after=cancel)
+                reply = await client.mutate(
+                    "users.update", {"id": str(other.user_id), "name": "stolen"}, cancel_after=cancel
+                )
                 assert reply.status != 200
             else:
                 reply = await client.query("tenants.current", cancel_after=cancel)

@@ -11,16 +11,23 @@ ROOT = Path(__file__).parent.parent
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, *arguments], capture_output=True, text=True, cwd=ROOT, timeout=60, check=False
+    )
 
 
 def test_importing_tenantry_loads_neither_driver_nor_loop() -> None:
-    seen = python("-c", "import tenantry, sys; print([m for m in ('psycopg', 'asyncio', 'uvloop', 'msgspec', 'httptools') if m in sys.modules])")
+    seen = python(
+        "-c",
+        "import tenantry, sys; print([m for m in ('psycopg', 'asyncio', 'uvloop', 'msgspec', 'httptools') if m in sys.modules])",
+    )
     assert seen.stdout.strip() == "[]", seen.stderr
 
 
 def test_every_public_name_is_there() -> None:
-    seen = python("-c", "import tenantry; [getattr(tenantry, n) for n in tenantry.__all__]; print(len(tenantry.__all__))")
+    seen = python(
+        "-c", "import tenantry; [getattr(tenantry, n) for n in tenantry.__all__]; print(len(tenantry.__all__))"
+    )
     assert int(seen.stdout) > 20, seen.stderr
 
 

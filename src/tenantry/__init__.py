@@ -13,8 +13,17 @@ if TYPE_CHECKING:
     from tenantry.context import Ctx, Person, Visitor
     from tenantry.db import Sql, Statement, Transaction, changes, sql
     from tenantry.errors import (
-        BadRequest, Conflict, Forbidden, NotFound, PaymentRequired, PreconditionFailed, Problem, RpcError, TenantryError,
-        TooManyRequests, Unauthorized,
+        BadRequest,
+        Conflict,
+        Forbidden,
+        NotFound,
+        PaymentRequired,
+        PreconditionFailed,
+        Problem,
+        RpcError,
+        TenantryError,
+        TooManyRequests,
+        Unauthorized,
     )  # fmt: skip
     from tenantry.rpc import UNSET, Meta, Page, Record, Router, Unset
     from tenantry.settings import Secret, Settings

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal
@@ -198,7 +198,9 @@ class _Open:
             resources = await stack.enter_async_context(_entered(app._resources_factory, settings))  # pyright: ignore[reportPrivateUsage]
             self = cls(settings, signals, stack, resources)
             if settings.database_url is None:
-                raise DatabaseNotReady(why="DATABASE_URL is not set", cure="Run it by: tenantry serve   (or set DATABASE_URL)")
+                raise DatabaseNotReady(
+                    why="DATABASE_URL is not set", cure="Run it by: tenantry serve   (or set DATABASE_URL)"
+                )
             urls = settings.urls()
             queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
             self.pool = Pool(urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals)
@@ -243,7 +245,9 @@ RESOURCES_SECONDS = 10.0
 
 
 @asynccontextmanager
-async def _entered(factory: Callable[..., AbstractAsyncContextManager[Any]] | None, settings: Settings) -> AsyncIterator[Any]:
+async def _entered(
+    factory: Callable[..., AbstractAsyncContextManager[Any]] | None, settings: Settings
+) -> AsyncGenerator[Any]:
     """What the factory yields, or None without one. Raises ResourcesFailed, naming the factory."""
     if factory is None:
         yield None

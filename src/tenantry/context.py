@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownLambdaType=false
 """What a handler is given first: who calls, and the tenant's database.
 
 `Ctx` is for procedures inside a tenant, `Visitor` for public ones (it has no `db`: a visitor's query is a type error, not a

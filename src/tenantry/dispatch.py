@@ -34,12 +34,24 @@ from tenantry.errors import (
     Unauthorized,
 )
 from tenantry.http import Request, Response, Running
-from tenantry.rpc import CODES, Answer, Call, Limits, Procedure, RpcRequest, combine, failure, http_status, parse, shape, success
+from tenantry.rpc import (
+    CODES,
+    Answer,
+    Call,
+    Limits,
+    Procedure,
+    RpcRequest,
+    combine,
+    failure,
+    http_status,
+    parse,
+    shape,
+    success,
+)
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tenantry.identity import Credential
     from tenantry.signals import Signals
 
 log = logging.getLogger("tenantry.request")
@@ -214,7 +226,7 @@ class Exchange:
 class Run:
     """One call: from its raw input to the bytes of its answer."""
 
-    __slots__ = ("call", "ctx", "exchange", "index", "procedure", "session", "started", "task", "timer", "timed_out")
+    __slots__ = ("call", "ctx", "exchange", "index", "procedure", "session", "started", "task", "timed_out", "timer")
 
     session: Session | None
     ctx: Visitor[Any]
@@ -393,7 +405,7 @@ def summary(error: BaseException) -> str:
 
 def tenant_of_header(value: bytes) -> UUID:
     """The tenant that the caller believes to be in (`x-tenantry-tenant`), or BAD_REQUEST."""
-    from uuid import UUID  # noqa: PLC0415 - only requests that send the header pay for the import
+    from uuid import UUID
 
     try:
         return UUID(value.decode("ascii"))

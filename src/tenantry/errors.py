@@ -77,7 +77,9 @@ class RpcError(TenantryError):
 
     is_public = True
 
-    def __init__(self, message: str | None = None, *, field: str | None = None, data: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, field: str | None = None, data: dict[str, Any] | None = None
+    ) -> None:
         self.text = message
         self.field = field
         self.data: dict[str, Any] = dict(data or {})
@@ -205,7 +207,10 @@ class Problem(RpcError):
         cls.names = tuple(dict.fromkeys((*cls.names, *own)))
 
     def __init__(self, **values: Any) -> None:
-        unknown, missing = values.keys() - set(self.names), [n for n in self.names if n not in values and not hasattr(type(self), n)]
+        unknown, missing = (
+            values.keys() - set(self.names),
+            [n for n in self.names if n not in values and not hasattr(type(self), n)],
+        )
         if unknown or missing:
             raise TypeError(f"{type(self).__name__} takes {', '.join(self.names) or 'no fields'}")
         for name in self.names:
@@ -250,7 +255,9 @@ class UnknownOutcome(RpcError):
     trpc = "TIMEOUT"
     says = "The connection was lost before the outcome was known; look before you try again."
 
-    def __init__(self, message: str | None = None, *, field: str | None = None, data: dict[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str | None = None, *, field: str | None = None, data: dict[str, Any] | None = None
+    ) -> None:
         super().__init__(message, field=field, data={"outcome": "unknown", **(data or {})})
 
 
@@ -381,7 +388,10 @@ class RoleTooStrong(StartError):
 class LogsBindValues(StartError):
     code = "LOGS_BIND_VALUES"
     says = "This server writes bind values into its log ({setting} = {value}): session tokens would stand there."
-    remedy = "As superuser: alter role platform in database {database} set log_parameter_max_length = 0; or set TENANTRY_ALLOW_LOGGED_BIND_VALUES=1 if the log is safe."
+    remedy = (
+        "As superuser: alter role platform in database {database} set log_parameter_max_length = 0;"
+        " or set TENANTRY_ALLOW_LOGGED_BIND_VALUES=1 if the log is safe."
+    )
 
 
 class ResourcesFailed(StartError):

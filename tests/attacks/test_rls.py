@@ -52,8 +52,10 @@ def attack(database: Database) -> list[str]:
         **os.environ, "DATABASE_URL": database.urls.platform.reveal(), "ADMIN_URL": database.superuser.reveal(),
         "TENANT_A": str(ids["a"]), "TENANT_B": str(ids["b"]), "TOKEN_A": tokens["a"], "TOKEN_B": tokens["b"],
     }  # fmt: skip
-    ran = subprocess.run(["bash", KIT / "run.sh"], env=environment, capture_output=True, text=True, timeout=300, check=False)
-    return [line for line in ran.stdout.splitlines() if line.split(' ', 1)[0] in ('OK', 'LEAK', 'FAIL', 'INFO')]
+    ran = subprocess.run(
+        ["bash", KIT / "run.sh"], env=environment, capture_output=True, text=True, timeout=300, check=False
+    )
+    return [line for line in ran.stdout.splitlines() if line.split(" ", 1)[0] in ("OK", "LEAK", "FAIL", "INFO")]
 
 
 def test_no_attack_of_the_kit_leaks(database: Database) -> None:

@@ -28,7 +28,9 @@ class Place:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tenantry cli "))
         self.folder.chmod(0o755)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("TENANTRY_", "DATABASE_", "PG", "PORT", "HOST"))}
+        kept = {
+            k: v for k, v in os.environ.items() if not k.startswith(("TENANTRY_", "DATABASE_", "PG", "PORT", "HOST"))
+        }
         self.environment = {
             **kept, "TENANTRY_HOME": str(self.folder / "home"), "TENANTRY_POSTGRES_PORT": str(free_port()), "PORT": str(free_port()),
         }  # fmt: skip
@@ -46,7 +48,9 @@ class Place:
 
     def psql(self, *arguments: str) -> str:
         env = {**self.environment, **self.json("env")}
-        done = subprocess.run(["psql", "-XAtw", *arguments], env=env, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(
+            ["psql", "-XAtw", *arguments], env=env, capture_output=True, text=True, timeout=60, check=False
+        )
         return done.stdout + done.stderr
 
 
@@ -73,7 +77,11 @@ def test_every_command_has_help_with_an_example() -> None:
         ["session", "create"], ["settings"], ["version"],
     ):  # fmt: skip
         done = subprocess.run(
-            [sys.executable, "-m", "tenantry.cli.main", *words, "--help"], capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-m", "tenantry.cli.main", *words, "--help"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
         assert done.returncode == 0
         assert "Example:" in done.stdout
@@ -98,7 +106,9 @@ def test_a_served_application_shows_each_demo_tenant_only_its_own(place: Place) 
             token = tenant["sessions"][0]["token"]
             people = get(demo["url"] + "/trpc/users.list", token)["result"]["data"]["items"]
             assert {p["email"] for p in people} == {s["email"] for s in tenant["sessions"]}
-            seen[tenant["slug"]] = {n["body"] for n in get(demo["url"] + "/trpc/notes.recent", token)["result"]["data"]["items"]}
+            seen[tenant["slug"]] = {
+                n["body"] for n in get(demo["url"] + "/trpc/notes.recent", token)["result"]["data"]["items"]
+            }
         assert all(body.startswith("Acme") for body in seen["acme"])
         assert all(body.startswith("Globex") for body in seen["globex"])
     finally:
@@ -121,13 +131,26 @@ def test_the_runbooks_two_commands_on_sessions_work_and_nothing_else_there(place
     as_platform = ("-U", "platform", "-d", "platform", "-c")
     assert place.psql(*as_platform, "SELECT COUNT(*) FROM auth_sessions WHERE expires > NOW()") == "6\n"
     assert place.psql(*as_platform, "DELETE FROM auth_sessions WHERE expires < NOW()") == "DELETE 0\n"
-    for refused in ("select token_hash from auth_sessions", "update auth_sessions set expires = now()", "select * from auth_identities"):
+    for refused in (
+        "select token_hash from auth_sessions",
+        "update auth_sessions set expires = now()",
+        "select * from auth_identities",
+    ):
         assert "permission denied" in place.psql(*as_platform, refused)
     assert place.psql(*as_platform, "DELETE FROM auth_sessions") in ("DELETE 0\n",)
 
 
 def test_a_push_puts_back_what_was_broken(place: Place) -> None:
-    place.psql("-U", "postgres", "-d", "platform", "-c", "drop function get_current_tenant_id() cascade", "-c", "alter table notes disable row level security")
+    place.psql(
+        "-U",
+        "postgres",
+        "-d",
+        "platform",
+        "-c",
+        "drop function get_current_tenant_id() cascade",
+        "-c",
+        "alter table notes disable row level security",
+    )
     assert place.command("db", "status").returncode == 1
     assert place.command("db", "push", "--no-repair").returncode == 1
     repaired = place.json("db", "push")["repaired"]
@@ -155,7 +178,9 @@ def test_a_slow_statement_is_logged_without_its_values(place: Place) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("select pg_sleep(1.2), %s::text", (secret,))
     log = json.loads(place.command("db", "status", "--json").stdout)["server"]["log"]
-    text = "".join(p.read_text("utf-8", "replace") for p in ([Path(log)] if Path(log).is_file() else Path(log).glob("*")))
+    text = "".join(
+        p.read_text("utf-8", "replace") for p in ([Path(log)] if Path(log).is_file() else Path(log).glob("*"))
+    )
     assert "pg_sleep" in text
     assert secret not in text
     assert secret.encode().hex() not in text

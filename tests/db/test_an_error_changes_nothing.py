@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from tenantry import Ctx, NotFound, Record, Statement, Tenantry
+from tenantry.db.migrate import Migration
 from tests.conftest import Cluster, Database, People
 from tests.harness import Client, opened
-from tenantry.db.migrate import Migration
 
 THINGS = """
 create table things (
@@ -53,7 +53,9 @@ def all(ctx: Ctx) -> Statement[list[Thing]]:
 
 @things.mutation
 def add(ctx: Ctx, name: str, amount: int = 0) -> Statement[Thing]:
-    return ctx.db.one(Thing, "insert into things (name, amount) values ($1, $2) returning id, name, amount, at", name, amount)
+    return ctx.db.one(
+        Thing, "insert into things (name, amount) values ($1, $2) returning id, name, amount, at", name, amount
+    )
 
 
 @things.mutation
@@ -90,7 +92,9 @@ def too_wide(ctx: Ctx, name: str) -> Statement[Thing]:
 
 @things.mutation
 def for_ever(ctx: Ctx, name: str) -> Statement[Thing]:
-    return ctx.db.one(Thing, "insert into things (name, at) values ($1, 'infinity') returning id, name, amount, at", name)
+    return ctx.db.one(
+        Thing, "insert into things (name, at) values ($1, 'infinity') returning id, name, amount, at", name
+    )
 
 
 @things.mutation

@@ -64,7 +64,9 @@ def pooled(database: Database) -> Iterator[DatabaseUrl]:
         for path in (folder, *folder.iterdir()):
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
         account = ["-u", "nobody"]
-    process = subprocess.Popen([PGBOUNCER, *account, folder / "pgbouncer.ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [PGBOUNCER, *account, folder / "pgbouncer.ini"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     url = DatabaseUrl(database.urls.platform.reveal().replace(database.urls.platform.place, f"127.0.0.1:{port}"))
     try:
         for _ in range(100):
@@ -96,11 +98,15 @@ async def test_through_pgbouncer_tenants_stay_apart(database: Database, people: 
         assert {t["slug"] for t in (await acme.query("tenants.list")).data} == {"acme"}
 
 
-async def test_after_a_restart_of_the_server_requests_are_answered_again(cluster: Cluster, database: Database, people: People) -> None:
+async def test_after_a_restart_of_the_server_requests_are_answered_again(
+    cluster: Cluster, database: Database, people: People
+) -> None:
     async with opened(Tenantry(), database) as app:
         client = Client(app, people.acme.owner.token)
         assert (await client.query("users.list")).status == 200
-        database.admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where usename = 'platform' and datname = current_database()")
+        database.admin.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where usename = 'platform' and datname = current_database()"
+        )
         async with asyncio.timeout(15):
             while (await client.query("users.list")).status != 200:
                 await asyncio.sleep(0.05)

@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 
-from tests.harness import Client, opened
-from tests.conftest import Database, People
 from tenantry import Tenantry
+from tests.conftest import Database, People
+from tests.harness import Client, opened
 
 
 @pytest.fixture
@@ -45,7 +45,11 @@ async def test_another_tenants_person_is_not_found_and_stays(app: Tenantry, peop
 @pytest.mark.parametrize("token", [None, "", "garbage", "tok_wrong", "a" * 4096, "é"])
 async def test_without_a_live_session_the_answer_is_one_and_the_same(app: Tenantry, token: str | None) -> None:
     reply = await Client(app, token).query("users.list")
-    assert (reply.status, reply.code, reply.error["message"]) == (401, "UNAUTHORIZED", "No active session - please sign in")
+    assert (reply.status, reply.code, reply.error["message"]) == (
+        401,
+        "UNAUTHORIZED",
+        "No active session - please sign in",
+    )
 
 
 async def test_a_member_renames_itself_and_nobody_else(app: Tenantry, people: People) -> None:
@@ -88,8 +92,13 @@ async def test_nobody_grants_above_themselves(
     assert (await client.query("users.get", {"id": member})).data == before
 
 
-@pytest.mark.parametrize(("caller", "target", "role"), [("admin", "member", "admin"), ("owner", "admin", "owner"), ("owner", "member", "admin")])
-async def test_a_role_is_given_by_who_has_it(app: Tenantry, people: People, caller: str, target: str, role: str) -> None:
+@pytest.mark.parametrize(
+    ("caller", "target", "role"),
+    [("admin", "member", "admin"), ("owner", "admin", "owner"), ("owner", "member", "admin")],
+)
+async def test_a_role_is_given_by_who_has_it(
+    app: Tenantry, people: People, caller: str, target: str, role: str
+) -> None:
     client = Client(app, getattr(people.acme, caller).token)
     member = str(getattr(people.acme, target).user_id)
     changed = (await client.mutate("users.update", {"id": member, "role": role, "name": "New name"})).data
@@ -116,7 +125,9 @@ async def test_a_removed_member_is_out_at_the_next_request(app: Tenantry, people
     assert (await member.query("users.list")).code == "UNAUTHORIZED"
 
 
-async def test_an_admin_does_not_remove_an_owner_and_the_last_owner_does_not_leave(app: Tenantry, people: People) -> None:
+async def test_an_admin_does_not_remove_an_owner_and_the_last_owner_does_not_leave(
+    app: Tenantry, people: People
+) -> None:
     owner = str(people.acme.owner.user_id)
     assert (await Client(app, people.acme.admin.token).mutate("users.delete", {"id": owner})).code == "FORBIDDEN"
     last = await Client(app, people.acme.owner.token).mutate("users.delete", {"id": owner})
@@ -172,7 +183,9 @@ async def test_a_switch_by_cookie_answers_with_a_cookie_and_no_token(
 
 
 @pytest.mark.parametrize("tenant", ["globex", "no-such", "6f0e8a52-0000-4000-8000-000000000000", "' or true --"])
-async def test_a_switch_to_where_one_does_not_belong_changes_nothing(app: Tenantry, people: People, tenant: str) -> None:
+async def test_a_switch_to_where_one_does_not_belong_changes_nothing(
+    app: Tenantry, people: People, tenant: str
+) -> None:
     client = Client(app, people.acme.member.token)
     reply = await client.mutate("tenants.switch", {"tenant": tenant})
     assert (reply.code, reply.error["message"]) == ("FORBIDDEN", "Not a member of this tenant")

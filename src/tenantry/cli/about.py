@@ -14,7 +14,7 @@ def settings(arguments: argparse.Namespace) -> int:
     """Every setting; secrets as •••."""
     shown = Settings.load().shown()
     if arguments.json:
-        show([{name: str(getattr(one, name)) for name in one.__struct_fields__} if hasattr(one, "__struct_fields__") else one._asdict() for one in shown])
+        show([one._asdict() for one in shown])
         return 0
     for one in shown:
         say("  ".join(str(part) for part in one))

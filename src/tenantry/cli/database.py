@@ -54,7 +54,15 @@ def status(arguments: argparse.Namespace) -> int:
     settings, admin = ready(settings)
     state = look(admin, migrations(settings))
     if arguments.json:
-        show({"server": server, "applied": state.applied, "waiting": state.waiting, "changed": state.changed, "defects": state.defects})
+        show(
+            {
+                "server": server,
+                "applied": state.applied,
+                "waiting": state.waiting,
+                "changed": state.changed,
+                "defects": state.defects,
+            }
+        )
     else:
         if server is not None:
             say(f"embedded server   port {server['port']}, data {server['data']}")
@@ -78,7 +86,13 @@ def url(arguments: argparse.Namespace) -> int:
     else:
         own.ensure()
         urls, superuser = own.urls(), own.superuser_url()
-    found = {"platform": urls.platform, "auth": urls.auth, "ops": urls.ops, "migrate": urls.admin, "postgres": superuser}
+    found = {
+        "platform": urls.platform,
+        "auth": urls.auth,
+        "ops": urls.ops,
+        "migrate": urls.admin,
+        "postgres": superuser,
+    }
     if arguments.json:
         show({role: one.reveal() for role, one in found.items()})
     else:
@@ -99,10 +113,12 @@ def stop(arguments: argparse.Namespace) -> int:
     return _told(arguments, running=False, was_running=was_running)
 
 
-def _own():  # noqa: ANN202 - Embedded, imported late
+def _own():
     own = embedded(Settings.load())
     if own is None:
-        raise DatabaseNotReady(why="DATABASE_URL names a server that is not ours", cure="Start and stop it where it runs.")
+        raise DatabaseNotReady(
+            why="DATABASE_URL names a server that is not ours", cure="Start and stop it where it runs."
+        )
     return own
 
 
@@ -157,12 +173,15 @@ def create_session(arguments: argparse.Namespace) -> int:
     _, admin = ready(Settings.load())
     token = secrets.token_urlsafe(32)
     with psycopg.connect(admin.reveal(), cursor_factory=psycopg.RawCursor) as connection:
-        row = connection.execute("select id from tenantry.tenants where slug = $1 or id::text = $1", (arguments.tenant,)).fetchone()
+        row = connection.execute(
+            "select id from tenantry.tenants where slug = $1 or id::text = $1", (arguments.tenant,)
+        ).fetchone()
         if row is None:
             raise DatabaseNotReady(why=f'there is no tenant "{arguments.tenant}"', cure="Name it by slug or id.")
         try:
             connection.execute(
-                "select tenantry.create_session($1, $2, $3, $4::interval)", (token.encode(), arguments.email, row[0], arguments.ttl)
+                "select tenantry.create_session($1, $2, $3, $4::interval)",
+                (token.encode(), arguments.email, row[0], arguments.ttl),
             )
         except psycopg.Error as error:
             why = error.diag.message_primary or "it was refused"

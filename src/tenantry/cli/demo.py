@@ -42,9 +42,17 @@ def fill(settings: Settings, admin: DatabaseUrl) -> list[dict[str, Any]]:
             for email, name, role in people:
                 user = _value(connection, "select tenantry.add_member($1, $2, $3, $4)", tenant, email, name, role)
                 token = tokens.setdefault(email, secrets.token_urlsafe(32))
-                _value(connection, "select tenantry.create_session($1, $2, $3, interval '30 days')", token.encode(), email, tenant)
+                _value(
+                    connection,
+                    "select tenantry.create_session($1, $2, $3, interval '30 days')",
+                    token.encode(),
+                    email,
+                    tenant,
+                )
                 sessions.append({"email": email, "role": role, "user_id": str(user), "token": token})
-            if has_notes and not _value(connection, "select exists (select from public.notes where tenant_id = $1)", tenant):
+            if has_notes and not _value(
+                connection, "select exists (select from public.notes where tenant_id = $1)", tenant
+            ):
                 for body in NOTES[slug]:
                     connection.execute("insert into public.notes (tenant_id, body) values ($1, $2)", (tenant, body))
             found.append({"id": str(tenant), "slug": slug, "sessions": sessions})
@@ -65,7 +73,7 @@ def screen(settings: Settings, url: str, tenants: list[dict[str, Any]]) -> None:
         say(f"  # {tenant['slug']}, as {owner['email']} ({owner['role']})")
         say(f"  {name}={owner['token']}")
         for procedure in ("users.list", "notes.recent"):
-            say(f"  curl -s -H \"authorization: Bearer ${name}\" {url}{settings.base_path}/{procedure}")
+            say(f'  curl -s -H "authorization: Bearer ${name}" {url}{settings.base_path}/{procedure}')
         say()
     say(f"  curl -s {url}{settings.base_path}/health.check | jq '.checks.database'")
     own = embedded(settings)
@@ -88,5 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
     own = embedded(Settings.load())
     platform = settings.urls().platform if own is None else own.urls().platform
     superuser = admin if own is None else own.superuser_url()
-    show({"url": url_of(settings), "database_url": platform.reveal(), "admin_url": superuser.reveal(), "tenants": tenants})
+    show(
+        {
+            "url": url_of(settings),
+            "database_url": platform.reveal(),
+            "admin_url": superuser.reveal(),
+            "tenants": tenants,
+        }
+    )
     return 0

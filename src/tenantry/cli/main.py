@@ -41,15 +41,23 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    serve = _command(commands, "serve", "serve:run", "serve an application", "tenantry serve notes:app --port 3001", has_json=False)
+    serve = _command(
+        commands, "serve", "serve:run", "serve an application", "tenantry serve notes:app --port 3001", has_json=False
+    )
     serve.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
     serve.add_argument("--host", help="address to listen on (HOST)")
     serve.add_argument("--port", type=_port, help="port to listen on (PORT)")
     serve.add_argument("--workers", type=_count, help="worker processes (TENANTRY_WORKERS)")
-    serve.add_argument("--demo", action="store_true", help="fill in demo tenants, and print lines to paste (development only)")
+    serve.add_argument(
+        "--demo", action="store_true", help="fill in demo tenants, and print lines to paste (development only)"
+    )
 
-    db = commands.add_parser("db", help="migrations, and the database itself").add_subparsers(required=True, metavar="ACTION")
-    push = _command(db, "push", "database:push", "apply migrations and repair what was broken", "tenantry db push --json")
+    db = commands.add_parser("db", help="migrations, and the database itself").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    push = _command(
+        db, "push", "database:push", "apply migrations and repair what was broken", "tenantry db push --json"
+    )
     push.add_argument("app", nargs="?", help="module:variable, for its permissions (or TENANTRY_APP)")
     push.add_argument("--no-repair", action="store_true", help="only look at what a repair would put back, and say so")
     _command(db, "status", "database:status", "what is applied, waits, or is open", "tenantry db status")
@@ -59,10 +67,16 @@ def make_parser() -> argparse.ArgumentParser:
     _command(db, "stop", "database:stop", "stop the embedded server", "tenantry db stop")
 
     _command(commands, "env", "database:env", "lines for eval, so that psql needs no prompt", 'eval "$(tenantry env)"')
-    psql = _command(commands, "psql", "database:psql", "psql on the database", "tenantry psql -c 'select 1'", has_json=False)
-    psql.add_argument("--role", choices=("platform", "tenantry_ops", "tenantry_migrate", "postgres"), default="platform")
+    psql = _command(
+        commands, "psql", "database:psql", "psql on the database", "tenantry psql -c 'select 1'", has_json=False
+    )
+    psql.add_argument(
+        "--role", choices=("platform", "tenantry_ops", "tenantry_migrate", "postgres"), default="platform"
+    )
     psql.set_defaults(takes_rest=True)
-    _command(commands, "demo", "demo:run", "two tenants to look at, with a token for each person", "tenantry demo --json")
+    _command(
+        commands, "demo", "demo:run", "two tenants to look at, with a token for each person", "tenantry demo --json"
+    )
     session = commands.add_parser("session", help="sessions by hand").add_subparsers(required=True, metavar="ACTION")
     create = _command(
         session, "create", "database:create_session", "sign a member in, and print the token",
@@ -71,12 +85,20 @@ def make_parser() -> argparse.ArgumentParser:
     create.add_argument("--tenant", required=True, help="slug or id")
     create.add_argument("--email", required=True)
     create.add_argument("--ttl", default="1 day", help="how long it lives, as PostgreSQL's interval (default: 1 day)")
-    _command(commands, "settings", "about:settings", "every setting with its value and where it came from", "tenantry settings")
+    _command(
+        commands,
+        "settings",
+        "about:settings",
+        "every setting with its value and where it came from",
+        "tenantry settings",
+    )
     _command(commands, "version", "about:version", "the version", "tenantry version")
     return parser
 
 
-def _command(commands: Any, name: str, run: str, says: str, example: str, *, has_json: bool = True) -> argparse.ArgumentParser:
+def _command(
+    commands: Any, name: str, run: str, says: str, example: str, *, has_json: bool = True
+) -> argparse.ArgumentParser:
     parser = commands.add_parser(
         name, help=says, description=says[:1].upper() + says[1:] + ".", epilog=f"Example: {example}"
     )
@@ -88,14 +110,14 @@ def _command(commands: Any, name: str, run: str, says: str, example: str, *, has
 
 def _port(text: str) -> int:
     number = int(text)
-    if not 0 <= number <= 65535:  # noqa: PLR2004 - TCP's own bound
+    if not 0 <= number <= 65535:
         raise ValueError
     return number
 
 
 def _count(text: str) -> int:
     number = int(text)
-    if not 1 <= number <= 256:  # noqa: PLR2004 - TENANTRY_WORKERS' own bound
+    if not 1 <= number <= 256:
         raise ValueError
     return number
 

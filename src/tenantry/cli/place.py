@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from tenantry.errors import StartError
 from tenantry.settings import DatabaseUrl, Settings
@@ -23,7 +23,9 @@ class AppNotFound(StartError):
 
     code = "APP_NOT_FOUND"
     says = "{app} cannot be loaded: {why}."
-    remedy = "Name it as module:variable, from the folder of the module: tenantry serve notes:app   (or set TENANTRY_APP)"
+    remedy = (
+        "Name it as module:variable, from the folder of the module: tenantry serve notes:app   (or set TENANTRY_APP)"
+    )
 
 
 def embedded(settings: Settings) -> Embedded | None:
@@ -62,7 +64,7 @@ def load(name: str | None, settings: Settings) -> Tenantry[Any]:
 
     if not isinstance(found, Tenantry):
         raise AppNotFound(app=wanted, why=f"{variable or 'app'} is no Tenantry application")
-    return found
+    return cast("Tenantry[Any]", found)
 
 
 def migrations(settings: Settings) -> list[Migration]:

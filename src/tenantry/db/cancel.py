@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from psycopg import pq
+    from psycopg.pq import abc
 
 _READING, _WRITING, _OK, _FAILED = 1, 2, 3, 0
 
@@ -21,7 +21,7 @@ class Cancel:
 
     __slots__ = ("fd", "loop", "over", "pg")
 
-    def __init__(self, pg: pq.PGconn, loop: asyncio.AbstractEventLoop, over: Callable[[bool], None]) -> None:
+    def __init__(self, pg: abc.PGconn, loop: asyncio.AbstractEventLoop, over: Callable[[bool], None]) -> None:
         self.loop = loop
         self.over: Callable[[bool], None] | None = over
         self.fd = -1
@@ -34,6 +34,7 @@ class Cancel:
         self.poll()
 
     def poll(self) -> None:
+        """Go on, as far as the socket lets us."""
         self._forget()
         if self.over is None:
             return
@@ -50,6 +51,7 @@ class Cancel:
         watch(self.fd, self.poll)
 
     def end(self, is_ok: bool) -> None:
+        """It is delivered, or cannot be."""
         over, self.over = self.over, None
         self.close()
         if over is not None:

@@ -15,7 +15,7 @@ from tenantry.db.trip import Outcome, WireError
 from tenantry.db.wire import ENTER, FATAL_ERROR, PIPELINE_ABORTED, PIPELINE_SYNC, failure_of
 
 if TYPE_CHECKING:
-    from psycopg import pq
+    from psycopg.pq import abc
 
     from tenantry.settings import DatabaseUrl
 
@@ -39,7 +39,7 @@ class Opened:
 
     __slots__ = ("is_named", "is_pooled", "pg")
 
-    def __init__(self, pg: pq.PGconn, *, is_named: bool, is_pooled: bool) -> None:
+    def __init__(self, pg: abc.PGconn, *, is_named: bool, is_pooled: bool) -> None:
         """See `Connection` for the two flags."""
         self.pg = pg
         self.is_named = is_named
@@ -68,7 +68,7 @@ async def connect(url: DatabaseUrl, *, enters: bool) -> Opened:
         raise
 
 
-async def _connected(url: DatabaseUrl) -> pq.PGconn:
+async def _connected(url: DatabaseUrl) -> abc.PGconn:
     from psycopg import pq
 
     pg = pq.PGconn.connect_start(await _resolved(url))
@@ -87,7 +87,7 @@ async def _connected(url: DatabaseUrl) -> pq.PGconn:
         raise
 
 
-async def _warm(pg: pq.PGconn, *, enters: bool) -> Opened:
+async def _warm(pg: abc.PGconn, *, enters: bool) -> Opened:
     """One trip: whose pid is it, and under which name is a statement stored? Then `enter` is prepared."""
     pg.send_close_prepared(_PROBE)
     pg.send_prepare(_PROBE, b"select 1 as tenantry_probe")
@@ -106,7 +106,7 @@ async def _warm(pg: pq.PGconn, *, enters: bool) -> Opened:
     return Opened(pg, is_named=is_named, is_pooled=is_pooled)
 
 
-async def _results(pg: pq.PGconn) -> list[Any]:
+async def _results(pg: abc.PGconn) -> list[Any]:
     """All results up to the Sync. Raises WireError for the first error among them."""
     while pg.flush():
         await ready(pg.socket, for_reading=False)

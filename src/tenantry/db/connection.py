@@ -32,7 +32,7 @@ from tenantry.db.wire import (
 if TYPE_CHECKING:
     import asyncio
 
-    from psycopg import pq
+    from psycopg.pq import abc
 
     from tenantry.db.pool import Pool
 
@@ -62,7 +62,7 @@ class Connection:
     )  # fmt: skip
 
     def __init__(
-        self, pg: pq.PGconn, pool: Pool, loop: asyncio.AbstractEventLoop, *, is_named: bool, is_pooled: bool
+        self, pg: abc.PGconn, pool: Pool, loop: asyncio.AbstractEventLoop, *, is_named: bool, is_pooled: bool
     ) -> None:
         self.pg = pg
         self.pool = pool
@@ -201,14 +201,14 @@ class Connection:
             return
         self._read(pg)
 
-    def _read(self, pg: pq.PGconn) -> None:
+    def _read(self, pg: abc.PGconn) -> None:
         results = self.results
         nothing = 0
         while self.trip is not None and not pg.is_busy():
             result = pg.get_result()
             if result is None:
                 nothing += 1
-                if nothing > 2:  # noqa: PLR2004 - at most one None follows a result
+                if nothing > 2:
                     self.die("lost: no more results")
                     return
                 continue
@@ -232,7 +232,7 @@ class Connection:
         if self.trip is None and self.fd >= 0 and not self.is_dead:
             self._look()
 
-    def noticed(self, notice: pq.abc.PGresult) -> None:
+    def noticed(self, notice: abc.PGresult) -> None:
         """The end of an idle back end comes as a notice, while libpq's status is still good."""
         if (notice.error_field(86) or b"") in (b"FATAL", b"PANIC"):  # pyright: ignore[reportArgumentType] - takes the code's int
             self.is_ending = True

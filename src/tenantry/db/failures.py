@@ -20,8 +20,8 @@ from tenantry.errors import (
     Forbidden,
     LastOwner,
     MigrationMissing,
-    NotFound,
     NoTenantSelected,
+    NotFound,
     OtherTenant,
     PoolFull,
     SqlRefused,
@@ -141,4 +141,6 @@ def _of_builder(failure: WireFailure, procedure: str, where: str) -> TenantryErr
     if state[:2] == "42" or state in ("0A000", "25P02"):
         # The statement's own fault: its words name objects, not rows.
         return SqlRefused(procedure=procedure, where=where, why=said, cure=failure.hint or "Correct the statement.")
-    return SqlRefused(procedure=procedure, where=where, why=f"PostgreSQL raised {state}", cure="Look into the server's log.")
+    return SqlRefused(
+        procedure=procedure, where=where, why=f"PostgreSQL raised {state}", cure="Look into the server's log."
+    )

@@ -1,7 +1,7 @@
 """Migrations: plain SQL files, in order, once, each in a transaction with a lock timeout; and the repair of what they made.
 
-A file that opens a hole in isolation is rolled back, with its cure. A direct connection, since it holds an advisory lock. Synchronous:
-commands call it before any event loop runs.
+A file that opens a hole in isolation is rolled back, with its cure. It wants a direct connection, since it holds an advisory
+lock. Synchronous: commands call it before any event loop runs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -65,7 +65,7 @@ def application_migrations(folder: Path) -> list[Migration]:
 
 def push(
     admin: DatabaseUrl, migrations: Sequence[Migration], *, urls: Urls | None = None, repairs: Sequence[str] = (),
-    is_repairing: bool = True, permissions: dict[str, tuple[str, str]] | None = None,
+    is_repairing: bool = True, permissions: Mapping[str, tuple[str, str]] | None = None,
     report: Callable[[str], None] = lambda _: None,
 ) -> Pushed:  # fmt: skip
     """Apply what is not applied yet, then repair. `repairs` are names of migrations that may be run again at any time.
@@ -112,7 +112,9 @@ def _connected(admin: DatabaseUrl) -> psycopg.Connection[Any]:
         return psycopg.connect(admin.reveal(), autocommit=True, connect_timeout=10, cursor_factory=psycopg.RawCursor)
     except psycopg.OperationalError as error:
         why = " ".join(str(error).split())
-        raise DatabaseNotReady(why=why, cure="Look at DATABASE_ADMIN_URL, and whether the server runs: tenantry db status") from None
+        raise DatabaseNotReady(
+            why=why, cure="Look at DATABASE_ADMIN_URL, and whether the server runs: tenantry db status"
+        ) from None
 
 
 def _lock(connection: Connection) -> None:
@@ -122,7 +124,9 @@ def _lock(connection: Connection) -> None:
     try:
         connection.execute("select pg_catalog.pg_advisory_lock(pg_catalog.hashtextextended('tenantry.migrate', 0))")
     except psycopg.errors.LockNotAvailable:
-        raise DatabaseNotReady(why="another push has been under way for a minute", cure="Wait for it, then try again.") from None
+        raise DatabaseNotReady(
+            why="another push has been under way for a minute", cure="Wait for it, then try again."
+        ) from None
 
 
 def _history(connection: Connection) -> dict[str, tuple[bytes, Any]]:
@@ -173,9 +177,12 @@ def _apply(connection: Connection, migration: Migration) -> None:
 
 
 def _write_down(connection: Connection, migration: Migration) -> None:
-    connection.execute("set local role tenantry_owner") if connection.info.transaction_status else connection.execute("set role tenantry_owner")
+    connection.execute("set local role tenantry_owner") if connection.info.transaction_status else connection.execute(
+        "set role tenantry_owner"
+    )
     connection.execute(
-        "insert into tenantry.migrations (name, kind, sha256) values ($1, $2, $3)", (migration.name, migration.kind, migration.sha256)
+        "insert into tenantry.migrations (name, kind, sha256) values ($1, $2, $3)",
+        (migration.name, migration.kind, migration.sha256),
     )
     connection.execute("reset role")
 
@@ -190,7 +197,9 @@ def _failed(migration: Migration, error: psycopg.Error) -> MigrationFailed:
     cure = said.message_hint or "Correct the file, and push again."
     if "\\" in text and said.sqlstate == "42601" and statement.startswith("\\"):
         cure = "psql's own commands (\\…) are not SQL; leave them out."
-    return MigrationFailed(file=migration.name, line=line, why=said.message_primary or str(error), statement=statement, cure=cure)
+    return MigrationFailed(
+        file=migration.name, line=line, why=said.message_primary or str(error), statement=statement, cure=cure
+    )
 
 
 def _defects(connection: Connection) -> list[tuple[str, str, str, str]]:
@@ -204,7 +213,9 @@ def _check(connection: Connection, migration: Migration | None) -> None:
     found = _defects(connection)
     for check, table, _, _ in found:
         if check == "unprotected" and migration is not None:
-            raise TableNotProtected(file=migration.name, line=_line_of(migration.text, table), table=table.removeprefix("public."))
+            raise TableNotProtected(
+                file=migration.name, line=_line_of(migration.text, table), table=table.removeprefix("public.")
+            )
     if found:
         lines = "\n".join(f"  {table}: {detail}\n    {cure}" for _, table, detail, cure in found)
         raise IsolationBroken(lines=lines, defects=found)
@@ -212,12 +223,21 @@ def _check(connection: Connection, migration: Migration | None) -> None:
 
 def _line_of(text: str, table: str) -> int:
     name = re.escape(table.removeprefix("public.").strip('"'))
-    found = re.search(rf'create\s+(?:\w+\s+)*?table\s+(?:if\s+not\s+exists\s+)?(?:public\.)?"?{name}\b', text, re.IGNORECASE)
+    found = re.search(
+        rf'create\s+(?:\w+\s+)*?table\s+(?:if\s+not\s+exists\s+)?(?:public\.)?"?{name}\b', text, re.IGNORECASE
+    )
     return text.count("\n", 0, found.start()) + 1 if found else 1
 
 
+_SOURCES = """
+select p.oid::regprocedure::text, p.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), '')
+  from pg_catalog.pg_proc p
+ where p.pronamespace in (pg_catalog.to_regnamespace('tenantry'), 'public'::regnamespace) and p.prokind = 'f'
+"""
+
+
 def _repair(connection: Connection, again: Sequence[Migration]) -> list[str]:
-    sources = "select p.oid::regprocedure::text, p.prosrc || coalesce(pg_catalog.pg_get_function_sqlbody(p.oid), '') from pg_catalog.pg_proc p where p.pronamespace in (pg_catalog.to_regnamespace('tenantry'), 'public'::regnamespace) and p.prokind = 'f'"
+    sources = _SOURCES
     before = dict(connection.execute(sources).fetchall())
     with connection.transaction():
         connection.execute("set local lock_timeout = '3s'")
@@ -239,14 +259,16 @@ def _set_passwords(connection: Connection, urls: Urls) -> None:
         if not url.password or not url.user.startswith(("platform", "tenantry_")):
             continue
         try:
-            row = connection.execute("select rolpassword from pg_catalog.pg_authid where rolname = $1", (url.user,)).fetchone()
+            row = connection.execute(
+                "select rolpassword from pg_catalog.pg_authid where rolname = $1", (url.user,)
+            ).fetchone()
             if row is not None and not fits(url.password, row[0]):
                 set_password(connection, url.user, url.password)
         except psycopg.errors.InsufficientPrivilege:
             return
 
 
-def _sync_permissions(connection: Connection, permissions: dict[str, tuple[str, str]]) -> None:
+def _sync_permissions(connection: Connection, permissions: Mapping[str, tuple[str, str]]) -> None:
     with connection.transaction():
         connection.execute("set local role tenantry_owner")
         for name, (least, says) in permissions.items():

@@ -66,7 +66,9 @@ def cursor_of(values: Sequence[Any]) -> str:
 def values_of(cursor: str, oids: Sequence[int]) -> list[Any]:
     """The order values in a cursor, by the columns' types. Raises BadRequest (field `after`)."""
     try:
-        texts = msgspec.json.decode(base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True), type=list[str])
+        texts = msgspec.json.decode(
+            base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True), type=list[str]
+        )
         return [_READ.get(oid, str)(text) for text, oid in zip(texts, oids, strict=True)]
     except Exception:
         message = "This cursor was not made by this list"

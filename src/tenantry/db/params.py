@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownLambdaType=false
 """Python values as parameters, by the type that PostgreSQL says a parameter has. Pure.
 
 By OID and never by the value's own type: libpq would take 2**31 for an int4 without a word, and an int's own binary size
@@ -20,7 +21,17 @@ from tenantry.errors import BadRequest
 Encode = Callable[[Any], bytes]
 
 BOOL, BYTEA, INT8, INT2, INT4, TEXT, JSON, FLOAT4, FLOAT8 = 16, 17, 20, 21, 23, 25, 114, 700, 701
-BPCHAR, VARCHAR, DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID_OID, JSONB, NAME = 1042, 1043, 1082, 1114, 1184, 1700, 2950, 3802, 19
+BPCHAR, VARCHAR, DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID_OID, JSONB, NAME = (
+    1042,
+    1043,
+    1082,
+    1114,
+    1184,
+    1700,
+    2950,
+    3802,
+    19,
+)
 TYPE_NAMES = {
     BOOL: "boolean", BYTEA: "bytea", INT8: "bigint", INT2: "smallint", INT4: "integer", TEXT: "text", JSON: "json",
     FLOAT4: "real", FLOAT8: "double precision", BPCHAR: "char", VARCHAR: "varchar", DATE: "date", TIMESTAMP: "timestamp",

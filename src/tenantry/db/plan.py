@@ -1,7 +1,7 @@
 """What is decided about a statement once a process: its text, its parameters, how its rows become values.
 
 A returned mutation has committed before Python sees a row, so all that Python could refuse afterwards is put into the
-statement itself ("one row", numbers and times that have no JSON); where that cannot be, it runs as two trips, with COMMIT the second.
+statement itself ("one row", numbers and times that have no JSON); where that cannot be, it runs as two trips, COMMIT last.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tenantry.db.trip import Query, Shape, WireError, WireFailure
 from tenantry.errors import NotFound, SqlRefused, SqlType, TenantryError, TooManyRows
 
 if TYPE_CHECKING:
-    from psycopg import pq
+    from psycopg.pq import abc
 
     from tenantry.db.pool import Pool
 
@@ -65,7 +65,12 @@ class Plan:
         self.transformer: Any = None
         self.is_sure = True
         name = getattr(base_of(type_), "__name__", "")
-        is_named = isinstance(base_of(type_), type) and base_of(type_).__module__ not in ("builtins", "uuid", "datetime", "decimal")
+        is_named = isinstance(base_of(type_), type) and base_of(type_).__module__ not in (
+            "builtins",
+            "uuid",
+            "datetime",
+            "decimal",
+        )
         self.missing = f"No such {_words(name)}" if is_named else "Not found."
 
     @staticmethod
@@ -98,14 +103,17 @@ class Plan:
         assert self.rows is not None  # made just before
         self.is_sure = self.rows.is_plain and all(oid in _SURE for _, oid in shape.columns)
         names = [name for name, _ in shape.columns]
-        if self.is_write and first_keyword(self.text) == "WITH" or len(set(names)) != len(names):
+        if (self.is_write and first_keyword(self.text) == "WITH") or len(set(names)) != len(names):
             # PostgreSQL takes a writing WITH at the top level only.
             self.is_sure = False
             return
         checks = [_is_bad(name, oid) for name, oid in shape.columns if oid == pg.INT8 or oid in _BOUNDED_TIMES]
         value = "tenantry.refuse_value('A value is out of range for the wire')"
         bad = f"when bool_or({' or '.join(checks)}) then {value} " if checks else ""
-        count = {"one": "when count(*) <> 1 then tenantry.not_one(count(*)) ", "maybe": "when count(*) > 1 then tenantry.not_one(count(*)) "}
+        count = {
+            "one": "when count(*) <> 1 then tenantry.not_one(count(*)) ",
+            "maybe": "when count(*) > 1 then tenantry.not_one(count(*)) ",
+        }
         guard = f"{bad}{count.get(self.kind, '')}"
         if not guard:
             return
@@ -129,12 +137,19 @@ class Plan:
         except WrongType as wrong:
             cure = f"Annotate the parameter as what {wrong.pg} takes, or cast it in the statement."
             raise SqlType(
-                procedure=self.procedure, where=self.where, number=wrong.number, pg=wrong.pg, python=wrong.python, cure=cure
+                procedure=self.procedure,
+                where=self.where,
+                number=wrong.number,
+                pg=wrong.pg,
+                python=wrong.python,
+                cure=cure,
             ) from None
         except TypeError as error:
-            raise SqlRefused(procedure=self.procedure, where=self.where, why=str(error), cure="Give one value each.") from None
+            raise SqlRefused(
+                procedure=self.procedure, where=self.where, why=str(error), cure="Give one value each."
+            ) from None
 
-    def load(self, result: pq.PGresult, make: Callable[[tuple[Any, ...]], Any]) -> Any:
+    def load(self, result: abc.PGresult, make: Callable[[tuple[Any, ...]], Any]) -> Any:
         """The result as `one`, `maybe`, `all` or `run` promise it. Raises NotFound, TooManyRows, IntTooWide."""
         kind = self.kind
         if kind == "run":
@@ -232,7 +247,12 @@ def page_plan_of(
         order = order_of(by, procedure=procedure, where=where)
         first = max((int(t[1:]) for k, t, _ in tokens(whole) if k == "param"), default=0) + 1
         found = PagePlan(
-            "page", type_, paged(without_end(whole), order, first, goes_on=goes_on), procedure=procedure, where=where, read_only=read_only
+            "page",
+            type_,
+            paged(without_end(whole), order, first, goes_on=goes_on),
+            procedure=procedure,
+            where=where,
+            read_only=read_only,
         )
         found.order = order
         _keep(key, found)

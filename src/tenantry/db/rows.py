@@ -1,3 +1,5 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownMemberType=false
+# Types at run time are values here: no checker follows them.
 """Rows as what a handler asked for: a Record, a scalar, a dataclass, a TypedDict, a Pydantic model, a dict.
 
 Columns are matched with the type when a statement is prepared (ROW_SHAPE), never first at decoding. Rows are converted, not
@@ -11,6 +13,7 @@ import typing
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from operator import itemgetter
 from types import NoneType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -35,7 +38,7 @@ FITS: dict[type, frozenset[int]] = {
     date: frozenset({pg.DATE}),
 }
 """The column types that a Python type can be made of without conversion; str takes all that psycopg gives as text."""
-_NOT_TEXT = frozenset().union(*FITS.values()) | {pg.JSON, pg.JSONB, pg.TIMESTAMP}
+_NOT_TEXT: frozenset[int] = frozenset[int]().union(*FITS.values()) | {pg.JSON, pg.JSONB, pg.TIMESTAMP}
 
 
 def base_of(kind: Any) -> Any:
@@ -79,6 +82,9 @@ def fields_of(kind: Any) -> dict[str, tuple[Any, bool]] | None:
 class Rows:
     """How rows of these columns become `kind`: `make` for a handler, `wire` for the encoder alone."""
 
+    make: Make
+    wire: Make
+
     __slots__ = ("columns", "has_wide", "is_plain", "kind", "make", "procedure", "wire")
 
     def __init__(self, kind: Any, columns: Sequence[tuple[str, int]], *, procedure: str) -> None:
@@ -95,7 +101,10 @@ class Rows:
         missing = [name for name, (_, needed) in fields.items() if needed and name not in given]
         if missing:
             raise RowShape(
-                procedure=procedure, type=kind.__name__, missing=", ".join(missing), given=", ".join(n for n, _ in columns)
+                procedure=procedure,
+                type=kind.__name__,
+                missing=", ".join(missing),
+                given=", ".join(n for n, _ in columns),
             )
         names = [name for name in fields if name in given]
         self.is_plain = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
@@ -114,15 +123,15 @@ class Rows:
         if get_origin(base) is dict or base is dict:
             names = [name for name, _ in self.columns]
             self.is_plain = True
-            self.make = self.wire = lambda row: dict(zip(names, row, strict=True))
+            self.make = self.wire = partial(_as_dict, names)
             return
         if get_origin(base) is tuple or base is tuple:
             self.is_plain = True
-            self.make = self.wire = lambda row: row
+            self.make = self.wire = _as_it_is
             return
         name, oid = self.columns[0] if self.columns else ("", 0)
         self.is_plain = self._fits(name, kind, oid)
-        self.make = self.wire = itemgetter(0) if self.is_plain else (lambda row: msgspec.convert(row[0], kind))
+        self.make = self.wire = _first if self.is_plain else partial(_first_as, kind)
 
     def _fits(self, name: str, kind: Any, oid: int) -> bool:
         """Whether the column's own Python value is the field's type. Raises RowShape when it never can be."""
@@ -141,7 +150,11 @@ class Rows:
             return False
         if oid in wanted:
             return True
-        if oid in pg.TYPE_NAMES and not (base in (float, Decimal) and oid in FITS[int]) and oid not in (pg.JSON, pg.JSONB):
+        if (
+            oid in pg.TYPE_NAMES
+            and not (base in (float, Decimal) and oid in FITS[int])
+            and oid not in (pg.JSON, pg.JSONB)
+        ):
             raise RowShape(
                 procedure=self.procedure, type=f"{name}: {base.__name__}",
                 missing=" or ".join(sorted(pg.TYPE_NAMES[o] for o in wanted)), given=f"{name} as {pg.TYPE_NAMES[oid]}",
@@ -153,6 +166,22 @@ class Rows:
         for place, (name, oid) in enumerate(self.columns):
             if oid == pg.INT8 and any(row[place] is not None and abs(row[place]) > MAX_SAFE for row in rows):
                 raise IntTooWide(procedure=self.procedure, column=name)
+
+
+def _as_dict(names: list[str], row: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(names, row, strict=True))
+
+
+def _as_it_is(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row
+
+
+def _first(row: tuple[Any, ...]) -> Any:
+    return row[0]
+
+
+def _first_as(kind: Any, row: tuple[Any, ...]) -> Any:
+    return msgspec.convert(row[0], kind)
 
 
 def _picker(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:

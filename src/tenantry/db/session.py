@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
@@ -81,7 +81,13 @@ class Statements:
         return self._made("run", int, text, values)
 
     def page(
-        self, type_: type[T], text: LiteralString | Sql, *values: object, by: LiteralString, after: str | None, limit: int
+        self,
+        type_: type[T],
+        text: LiteralString | Sql,
+        *values: object,
+        by: LiteralString,
+        after: str | None,
+        limit: int,
     ) -> Statement[Page[T]]:
         """One page in the order of `by` (columns of the row, together unique); `after` is the last page's cursor."""
         if self.blocks:
@@ -221,7 +227,9 @@ class Session(Statements):
         """
         made = self.made
         if not isinstance(statement, Prepared) or statement.session is not self:
-            message = f"{self.entry.procedure} returned {type(statement).__name__}, and not a statement of its own ctx.db"
+            message = (
+                f"{self.entry.procedure} returned {type(statement).__name__}, and not a statement of its own ctx.db"
+            )
             raise TypeError(message)
         statement.is_run = True
         if len(made) > 1:
@@ -290,7 +298,7 @@ class Session(Statements):
         return self._block()
 
     @asynccontextmanager
-    async def _block(self) -> AsyncIterator[Transaction]:
+    async def _block(self) -> AsyncGenerator[Transaction]:
         self.blocks += 1
         block = Transaction(self.pool, self.entry)
         try:
@@ -320,11 +328,11 @@ def parameters(plan: Plan, values: tuple[Any, ...]) -> list[bytes | None]:
 def value_of(plan: Plan, values: tuple[Any, ...], result: Any, *, for_wire: bool) -> Any:
     """What the statement promised, or for the encoder alone a like of it."""
     rows = plan.rows
-    make = None if rows is None else rows.wire if for_wire else rows.make
+    make: Any = None if rows is None else rows.wire if for_wire else rows.make
     if not isinstance(plan, PagePlan):
         return plan.load(result, make)  # pyright: ignore[reportArgumentType] - only `run` has no rows, and makes none
-    limit = values[2]
-    items = plan.load(result, make)  # pyright: ignore[reportArgumentType] - a page has rows
-    raw = plan.load(result, tuple) if len(items) > limit else []
+    limit: int = values[2]
+    items: list[Any] = plan.load(result, make)  # pyright: ignore[reportArgumentType] - a page has rows
+    raw: list[Any] = plan.load(result, tuple) if len(items) > limit else []
     items, cursor = plan.finish_page(items, raw, limit)
     return _WirePage(items, cursor) if for_wire else Page(items=items, next_cursor=cursor)

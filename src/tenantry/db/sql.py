@@ -69,10 +69,12 @@ class _Maker:
         """
         known = _templates.get(template)
         if known is None:
-            known = _learn(template, sys._getframe(1))  # pyright: ignore[reportPrivateUsage] # noqa: SLF001
+            known = _learn(template, sys._getframe(1))  # pyright: ignore[reportPrivateUsage]
         parts, where = known
         if len(values) != len(parts) - 1:
-            message = f"{where}: {len(parts) - 1} places {{}} and {len(values)} values (braces are written {{{{ and }}}})"
+            message = (
+                f"{where}: {len(parts) - 1} places {{}} and {len(values)} values (braces are written {{{{ and }}}})"
+            )
             raise TypeError(message)
         for value in values:
             if type(value) is Sql:
@@ -84,7 +86,7 @@ class _Maker:
 
         Read once a process.
         """
-        caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage] # noqa: SLF001
+        caller = sys._getframe(1)  # pyright: ignore[reportPrivateUsage]
         whole = Path(caller.f_code.co_filename).parent / path
         found = _files.get(whole)
         if found is None:
@@ -93,7 +95,7 @@ class _Maker:
 
     def trusted(self, text: str) -> Sql:
         """A text that was built at run time, on the builder's own responsibility: no input may stand in it."""
-        return Sql((text,), (), place(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage] # noqa: SLF001
+        return Sql((text,), (), place(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
 
 
 sql = _Maker()
@@ -222,7 +224,9 @@ def _has(frame: FrameType, text: str) -> bool:
 
 def _among(constants: Iterable[object], text: str) -> bool:
     """Folded tuples count; constants of inner functions do not, since those are not what runs."""
-    return any(c == text if isinstance(c, str) else isinstance(c, tuple) and _among(cast("Any", c), text) for c in constants)
+    return any(
+        c == text if isinstance(c, str) else isinstance(c, tuple) and _among(cast("Any", c), text) for c in constants
+    )
 
 
 def _names(code: CodeType) -> Iterable[str]:

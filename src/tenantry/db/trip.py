@@ -17,7 +17,7 @@ from msgspec import Struct
 from tenantry.identity import IdentityId, Membership, TenantId, UserId
 
 if TYPE_CHECKING:
-    from psycopg import pq
+    from psycopg.pq import abc
 
     from tenantry.db.connection import Connection
     from tenantry.errors import TenantryError
@@ -130,8 +130,8 @@ class Trip:
         """Where it ran. After a trip with a BEGIN it stays leased, until a COMMIT or ROLLBACK or an error."""
         self.ticket = 0
         """Which lease of the connection: the one that `Connection.go_on` asks for."""
-        self.entered: pq.PGresult | None = None
-        self.result: pq.PGresult | None = None
+        self.entered: abc.PGresult | None = None
+        self.result: abc.PGresult | None = None
         self.failure: WireFailure | None = None
         self.error: TenantryError | None = None
         self.value: Any = None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tenantry.db.trip import Entry, Outcome, WireFailure
 
 if TYPE_CHECKING:
-    from psycopg import pq
+    from psycopg.pq import abc
 
 EMPTY_QUERY, COMMAND_OK, TUPLES_OK = 0, 1, 2
 FATAL_ERROR, PIPELINE_SYNC, PIPELINE_ABORTED = 7, 10, 11
@@ -42,7 +42,7 @@ def enter_params(entry: Entry) -> list[bytes | None]:
     ]
 
 
-def failure_of(result: pq.PGresult, outcome: Outcome) -> WireFailure:
+def failure_of(result: abc.PGresult, outcome: Outcome) -> WireFailure:
     """What PostgreSQL said, field by field."""
 
     def field(code: int) -> str:

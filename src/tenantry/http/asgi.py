@@ -110,7 +110,7 @@ async def _gone(receive: Receive) -> None:
 
 async def _send(send: Send, response: Response) -> None:
     headers = list(response.headers)
-    if response.status != 204:  # noqa: PLR2004 - No Content
+    if response.status != 204:
         headers.append((b"content-length", b"%d" % len(response.body)))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})
     await send({"type": "http.response.body", "body": response.body})

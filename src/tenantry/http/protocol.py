@@ -55,7 +55,7 @@ class Clock:
         self.line = b""
 
     def date(self) -> bytes:
-        now = int(time.time())  # noqa: TID251 - HTTP's Date is the wall clock
+        now = int(time.time())
         if now != self.second:
             self.second = now
             self.line = b"date: " + formatdate(now, usegmt=True).encode() + b"\r\n"

@@ -25,7 +25,8 @@ class RecordMeta(type(Struct)):
     """Makes every subclass frozen, keyword only and camelCase on the wire, without saying so."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> RecordMeta:
-        return super().__new__(cls, name, bases, namespace, **{"frozen": True, "kw_only": True, "rename": camel, **options})
+        own: dict[str, Any] = {"frozen": True, "kw_only": True, "rename": camel, **options}
+        return super().__new__(cls, name, bases, namespace, **own)
 
 
 class Record(Struct, metaclass=RecordMeta):

@@ -7,6 +7,7 @@ tRPC's client proxy keeps for itself, is refused where it is defined.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Container
+from functools import partial
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
 from tenantry.errors import NameClash
@@ -41,7 +42,7 @@ class Router:
         deadline_ms: int | None = None, scope: Scope = "tenant", public: bool = False,
     ) -> Decorate: ...  # fmt: skip
 
-    def query(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    def query(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:  # pyright: ignore[reportInconsistentOverload] - options are listed above
         """A procedure that reads: called by GET, and its transaction is READ ONLY in PostgreSQL itself.
 
         `role` is the least role, `can` a permission, `public` needs nobody signed in, `name` the wire's name.
@@ -56,13 +57,13 @@ class Router:
         deadline_ms: int | None = None, scope: Scope = "tenant", public: bool = False,
     ) -> Decorate: ...  # fmt: skip
 
-    def mutation(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    def mutation(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:  # pyright: ignore[reportInconsistentOverload] - options are listed above
         """A procedure that writes: called by POST, answered after its commit is acknowledged. Options as for `query`."""
         return self._define("mutation", handler, options)
 
     def _define(self, type_: Type, handler: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
         if handler is None:
-            return lambda handler: self._add(type_, handler, **options)  # pyright: ignore[reportUnknownLambdaType]
+            return partial(self._add, type_, **options)
         return self._add(type_, handler)
 
     def _add(

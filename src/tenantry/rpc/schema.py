@@ -1,3 +1,4 @@
+# pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false, reportUnknownLambdaType=false
 """A handler's parameters as its input, and its result as JSON.
 
 msgspec decodes the input in one go and stops at the first fault; forms want all of them. So only after a failure a second
@@ -7,6 +8,7 @@ way: old and new front ends meet). What PostgreSQL's text cannot hold (NUL) is r
 
 from __future__ import annotations
 
+import copy
 import inspect
 import types
 import typing
@@ -48,7 +50,7 @@ def _safe(kind: Any) -> Any:
     if origin in (Union, types.UnionType):
         return Union[tuple(_safe(arm) for arm in get_args(kind))]  # noqa: UP007 - made at run time
     if origin in (list, set, frozenset, tuple, dict):
-        return origin[tuple(_safe(arm) for arm in get_args(kind))]
+        return origin[tuple(_safe(arm) for arm in get_args(kind))]  # pyright: ignore[reportInvalidTypeArguments] - made at run time
     return kind
 
 
@@ -132,7 +134,7 @@ class InputSchema:
 
 def _default(value: Any) -> dict[str, Any]:
     if isinstance(value, (list, dict, set, bytearray)):
-        return {"default_factory": lambda: type(value)(value)}
+        return {"default_factory": lambda: copy.copy(value)}  # pyright: ignore[reportUnknownArgumentType]
     return {"default": NODEFAULT if value is inspect.Parameter.empty else value}
 
 
@@ -187,7 +189,9 @@ def _fault(wire: str, error: BaseException) -> Issue:
     errors = getattr(error, "errors", None)
     if callable(errors):
         first: Any = next(iter(typing.cast("list[Any]", errors())), {})
-        return _issue([wire, *first.get("loc", ())], str(first.get("type", "invalid")), str(first.get("msg", "Not valid")))
+        return _issue(
+            [wire, *first.get("loc", ())], str(first.get("type", "invalid")), str(first.get("msg", "Not valid"))
+        )
     text, _, at = str(error).partition(" - at `$")
     path: list[str | int] = [wire]
     for part in at.rstrip("`").replace("]", "").replace("[", ".").split("."):

@@ -28,7 +28,9 @@ def check(settings: Settings) -> None:
         connection: Any = psycopg.connect(url.reveal(), autocommit=True, connect_timeout=10, prepare_threshold=None)
     except psycopg.OperationalError as error:
         why = " ".join(str(error).split())
-        raise DatabaseNotReady(why=why, cure="Look at DATABASE_URL, and whether the server runs: tenantry db status") from None
+        raise DatabaseNotReady(
+            why=why, cure="Look at DATABASE_URL, and whether the server runs: tenantry db status"
+        ) from None
     with connection:
         _check_role(connection, settings)
         _check_entrance(connection)
@@ -37,9 +39,7 @@ def check(settings: Settings) -> None:
 def _check_role(connection: Any, settings: Settings) -> None:
     row = connection.execute(_WHO).fetchone()
     role, is_super, is_bypassing, is_owner, database, longest, slow, statements, most, has_enter = row
-    why = (
-        "a superuser" if is_super else "with BYPASSRLS" if is_bypassing else "who owns tables" if is_owner else ""
-    )
+    why = "a superuser" if is_super else "with BYPASSRLS" if is_bypassing else "who owns tables" if is_owner else ""
     if why:
         raise RoleTooStrong(setting="DATABASE_URL", role=role, why=why)
     if not has_enter:
@@ -54,13 +54,17 @@ def _check_role(connection: Any, settings: Settings) -> None:
             f"  TENANTRY_WORKERS x (TENANTRY_POOL_SIZE + TENANTRY_AUTH_POOL_SIZE) + {settings.RESERVED_CONNECTIONS} in reserve = {wanted},"
             f" and the server has max_connections = {most}\n    Set TENANTRY_POOL_SIZE={fits}, or raise max_connections."
         )
-        raise SettingsFaulty(count=1, lines=lines, faults=[("TENANTRY_POOL_SIZE", "more connections than the server has", lines)])
+        raise SettingsFaulty(
+            count=1, lines=lines, faults=[("TENANTRY_POOL_SIZE", "more connections than the server has", lines)]
+        )
 
 
 def _check_entrance(connection: Any) -> None:
     import psycopg
 
-    defects = connection.execute("select check_id, object, detail, cure from tenantry.defects() order by 1, 2").fetchall()
+    defects = connection.execute(
+        "select check_id, object, detail, cure from tenantry.defects() order by 1, 2"
+    ).fetchall()
     if defects:
         lines = "\n".join(f"  {thing}: {detail}\n    {cure}" for _, thing, detail, cure in defects)
         raise IsolationBroken(lines=lines, defects=defects)

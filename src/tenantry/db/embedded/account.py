@@ -44,7 +44,7 @@ class Account(Struct, frozen=True):
         # Through a shell: a program that cannot be reached is then exit code 126, and not mistaken for ids that cannot
         # be changed.
         try:
-            return subprocess.run(  # noqa: S603 - programs that we found, arguments without a shell
+            return subprocess.run(
                 ["/bin/sh", "-c", 'exec "$0" "$@"', *command],
                 stdin=subprocess.DEVNULL,
                 capture_output=True,

@@ -71,7 +71,7 @@ def _places() -> Iterator[Path]:
         yield Path(spec.origin).parent / "pginstall" / "bin"
     if pg_config := shutil.which("pg_config"):
         try:
-            asked = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, timeout=10, check=True)  # noqa: S603
+            asked = subprocess.run([pg_config, "--bindir"], capture_output=True, text=True, timeout=10, check=True)
             yield Path(asked.stdout.strip())
         except (OSError, subprocess.SubprocessError):
             pass  # a broken pg_config is no reason to stop: the usual folders follow

@@ -54,7 +54,7 @@ def is_running(where: Folders, *, wait_seconds: float = _START_SECONDS) -> bool:
         time.sleep(postmaster.POLL_SECONDS)
 
 
-def start(  # noqa: PLR0913 - one call, and each is another thing
+def start(
     chosen: Chosen, where: Folders, account: Account, binaries: Binaries, *, wanted_port: int | None, slow_ms: int
 ) -> None:
     """Start the server and wait until it is ready; `chosen` learns port and socket. Raises DatabaseNotReady."""

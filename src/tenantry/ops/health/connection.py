@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from tenantry.errors import DatabaseUnavailable
 
 if TYPE_CHECKING:
-    from psycopg import pq
+    from psycopg.pq import abc
 
     from tenantry.settings import DatabaseUrl
 
@@ -33,7 +33,7 @@ class OwnConnection:
 
     def __init__(self, url: DatabaseUrl) -> None:
         self._url = url
-        self._pg: pq.PGconn | None = None
+        self._pg: abc.PGconn | None = None
         self._fd = -1
         self.opened = 0
         """How many connections were begun, for tests and details."""
@@ -59,7 +59,7 @@ class OwnConnection:
         if pg is not None:
             pg.finish()
 
-    async def _connect(self) -> pq.PGconn:
+    async def _connect(self) -> abc.PGconn:
         from psycopg import OperationalError, pq
 
         parameters = await _resolved(self._url)
@@ -82,7 +82,7 @@ class OwnConnection:
             raise DatabaseUnavailable from None
         return pg
 
-    async def _answer(self, pg: pq.PGconn, question: bytes) -> list[Row]:
+    async def _answer(self, pg: abc.PGconn, question: bytes) -> list[Row]:
         from psycopg import OperationalError, pq
 
         try:

@@ -111,5 +111,3 @@ class Health:
 def timestamp() -> str:
     """Now, ISO with milliseconds and Z."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
