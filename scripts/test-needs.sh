@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
-# What the tests need beside Python: Debian's PostgreSQL and PgBouncer. Installs what is missing where it may.
+# What the tests need beside Python: Debian's PostgreSQL and PgBouncer, Node, and the stock clients. Installs what is missing where it may.
 set -euo pipefail
+cd "$(dirname "$0")/.."
+clients() {
+  local stamp=tests/clients/node_modules/.package-lock.json
+  [ "$stamp" -nt tests/clients/package-lock.json ] || (cd tests/clients && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json)
+}
 missing=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql postgresql-contrib)
 command -v pgbouncer >/dev/null || [ -x /usr/sbin/pgbouncer ] || missing+=(pgbouncer)
-[ ${#missing[@]} = 0 ] && exit 0
+command -v psql >/dev/null || missing+=(postgresql-client)
+command -v npm >/dev/null || missing+=(nodejs npm)
+if [ ${#missing[@]} = 0 ]; then
+  clients
+  exit 0
+fi
 if ! command -v apt-get >/dev/null; then
   echo "The tests need: ${missing[*]}. Install them with this machine's package manager." >&2
   exit 2
@@ -17,3 +27,4 @@ fi
 echo "Installing ${missing[*]}" >&2
 "${sudo[@]}" apt-get update -qq
 DEBIAN_FRONTEND=noninteractive "${sudo[@]}" apt-get install -y -qq "${missing[@]}" >/dev/null
+clients
