@@ -58,7 +58,7 @@ class Connection:
 
     __slots__ = (
         "born", "cancel", "closing_at", "fd", "is_dead", "is_ending", "is_named", "is_pooled", "known", "loop", "names", "opened_at",
-        "pg", "pool", "results", "steps", "ticket", "to_close", "trip", "was_held", "wrong",
+        "pg", "pool", "results", "steps", "ticket", "ticket_held", "to_close", "trip", "wrong",
     )  # fmt: skip
 
     def __init__(
@@ -83,7 +83,8 @@ class Connection:
         self.closing_at = 0.0
         self.opened_at = 0.0
         """Since when a transaction is open and idle; 0 when none is."""
-        self.was_held = False
+        self.ticket_held = 0
+        """The last lease that was ended because it lay idle."""
         self.ticket = 0
         self.is_dead = False
         self.is_ending = False
@@ -95,7 +96,6 @@ class Connection:
     def begin(self, trip: Trip) -> None:
         """Carry the first trip of a lease."""
         self.ticket += 1
-        self.was_held = False
         trip.connection = self
         trip.ticket = self.ticket
         self.send(trip)
@@ -103,7 +103,7 @@ class Connection:
     def go_on(self, trip: Trip, ticket: int) -> None:
         """Carry a further trip of an open transaction; fails it when the lease is over."""
         if self.is_dead or ticket != self.ticket or self.opened_at == 0.0:
-            why = "held" if ticket == self.ticket and self.was_held else "the transaction is over"
+            why = "held" if ticket == self.ticket_held else "the transaction is over"
             self.loop.call_soon(self._fail, trip, WireFailure("lost", Outcome.ROLLED_BACK, message=why))
             return
         trip.connection = self
@@ -395,7 +395,8 @@ class Connection:
             return
         if self.opened_at:
             self.opened_at = 0.0
-            self.was_held = was_held
+            if was_held:
+                self.ticket_held = ticket
             self.send(Trip(nobody, verb="ROLLBACK"))
 
     def _abandoned(self, trip: Trip) -> None:
