@@ -156,6 +156,9 @@ insert into tenantry.allowed_definer (function, why)
 values ('tenantry.set_role(uuid,text,text)', 'Changes a role after judging both; platform may not write roles.'),
        ('tenantry.remove_member(uuid)', 'Ends a membership and its sessions after judging both; platform may delete neither.'),
        ('tenantry.current_tenant()', 'Shows the one tenant that was entered; platform may not read the table of tenants.'),
-       ('tenantry.rename_tenant(text)', 'Renames the one tenant that was entered, for admins.')
+       ('tenantry.rename_tenant(text)', 'Renames the one tenant that was entered, for admins.'),
+       ('tenantry.can(text)', 'Says whether the sealed role has a permission; platform may not read who regranted what.'),
+       ('tenantry.user_id()', 'With the keyed seal: checks the seal by a key that platform may not read.'),
+       ('tenantry.role()', 'With the keyed seal: checks the seal by a key that platform may not read.')
     on conflict do nothing;
 reset role;
