@@ -27,7 +27,9 @@ def sleep(ctx: Ctx, seconds: float) -> Statement[str]:
 
 @slow.mutation(deadline_ms=300)
 def late_write(ctx: Ctx, seconds: float) -> Statement[int]:
-    return ctx.db.run("update users set name = 'late' where pg_sleep($1) is not null and id = tenantry.user_id()", seconds)
+    return ctx.db.run(
+        "update users set name = 'late' where pg_sleep($1) is not null and id = tenantry.user_id()", seconds
+    )
 
 
 @slow.mutation
@@ -47,7 +49,10 @@ async def locks(ctx: Ctx) -> int:
     await ctx.lock("count")
     count = await ctx.db.one(int, "select count(*) from users where name like 'counted %'")
     await asyncio.sleep(0.02)
-    return await ctx.db.run("update users set name = 'counted ' || $1::text where id = tenantry.user_id()", str(count)) + count
+    return (
+        await ctx.db.run("update users set name = 'counted ' || $1::text where id = tenantry.user_id()", str(count))
+        + count
+    )
 
 
 async def name_of(client: Client, people: People) -> str:
@@ -88,7 +93,9 @@ async def test_a_deadline_ends_a_query_and_undoes_a_mutation(database: Database,
         await whole(opened_app)
 
 
-async def test_a_client_that_goes_away_is_cancelled_and_no_neighbour_is_struck(database: Database, people: People) -> None:
+async def test_a_client_that_goes_away_is_cancelled_and_no_neighbour_is_struck(
+    database: Database, people: People
+) -> None:
     async with opened(app, database, pool_size=3) as opened_app:
         client = Client(opened_app, people.acme.owner.token)
         await client.query("slow.sleep", {"seconds": 0})
@@ -150,7 +157,9 @@ async def test_a_mutation_cut_off_in_its_statement_is_known_to_be_undone(databas
         await whole(opened_app)
 
 
-async def test_a_poisoned_connection_is_dropped_and_the_request_still_answered(database: Database, people: People) -> None:
+async def test_a_poisoned_connection_is_dropped_and_the_request_still_answered(
+    database: Database, people: People
+) -> None:
     async with opened(app, database, pool_size=1) as opened_app:
         client = Client(opened_app, people.acme.owner.token)
         assert (await client.query("users.list")).status == 200
@@ -170,7 +179,9 @@ async def test_a_poisoned_connection_is_dropped_and_the_request_still_answered(d
     ["set search_path = public", "prepare x as select 1", "deallocate all", "begin", "commit", "lock table users", "listen x",
      "copy users to stdout", "do $$ begin end $$", "explain select 1", "-- a\n/* b */ set role x", ""],
 )  # fmt: skip
-async def test_a_text_that_could_outlive_the_transaction_is_not_sent(database: Database, people: People, text: str) -> None:
+async def test_a_text_that_could_outlive_the_transaction_is_not_sent(
+    database: Database, people: People, text: str
+) -> None:
     refusing = Tenantry()
 
     @refusing.router("r").mutation

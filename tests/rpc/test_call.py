@@ -32,7 +32,9 @@ TABLE = {p.path: p for p in router.procedures}
 JSON = b"application/json"
 
 
-def calls(method: str, path: str, query: bytes = b"", body: bytes = b"", content_type: bytes | None = JSON, **limits: Any) -> Any:
+def calls(
+    method: str, path: str, query: bytes = b"", body: bytes = b"", content_type: bytes | None = JSON, **limits: Any
+) -> Any:
     return parse(TABLE, RpcRequest(method, path, query, content_type, body), Limits(**limits))
 
 
@@ -137,7 +139,9 @@ def test_what_has_no_json_is_null() -> None:
     assert OutputSchema().encode([float("nan"), float("inf")]) == b"[null,null]"
 
 
-@pytest.mark.parametrize(("statuses", "status"), [([200, 200], 200), ([404, 404], 404), ([200, 404], 207), ([401, 403], 207)])
+@pytest.mark.parametrize(
+    ("statuses", "status"), [([200, 200], 200), ([404, 404], 404), ([200, 404], 207), ([401, 403], 207)]
+)
 def test_the_status_of_a_batch(statuses: list[int], status: int) -> None:
     assert http_status(statuses) == status
 

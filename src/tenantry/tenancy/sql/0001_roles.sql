@@ -97,7 +97,7 @@ alter schema public owner to tenantry_owner;
 revoke all on schema public from public;
 create schema if not exists tenantry authorization tenantry_owner;
 comment on schema tenantry is 'Tenantry: tenants, the sealed context, what is protected, and the functions around them.';
-grant usage on schema public, tenantry to platform, tenantry_gate, tenantry_members, tenantry_signin, tenantry_system, tenantry_ops;
+grant usage on schema public, tenantry to platform, tenantry_migrate, tenantry_gate, tenantry_members, tenantry_signin, tenantry_system, tenantry_ops;
 grant usage on schema tenantry to tenantry_auth, tenantry_signal;
 -- An owner of functions must be able to make them; none of these roles logs in, and none of their functions runs SQL of others.
 grant create on schema tenantry to tenantry_gate, tenantry_members, tenantry_signin, tenantry_signal, tenantry_system;

@@ -55,7 +55,7 @@ begin
     execute format('create or replace function tenantry.seal() returns text language sql immutable parallel safe return %L::text', form);
     comment on function tenantry.seal() is 'Which seal holds the context here: vault or keyed.';
     revoke all on function tenantry.seal() from public;
-    grant execute on function tenantry.seal() to platform, tenantry_auth, tenantry_ops, tenantry_system;
+    grant execute on function tenantry.seal() to platform, tenantry_auth, tenantry_ops, tenantry_migrate, tenantry_system;
     reset role;
 end
 $$;

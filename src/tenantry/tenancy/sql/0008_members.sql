@@ -11,6 +11,7 @@ select tenantry.put_policy('tenantry.migrations', 'tenantry_select', 'select', '
                            'What was applied is no secret: the start check reads it.');
 select tenantry.put_grant('tenantry.migrations', 'platform', 'select');
 select tenantry.put_grant('tenantry.migrations', 'tenantry_ops', 'select');
+select tenantry.put_grant('tenantry.migrations', 'tenantry_migrate', 'select');
 
 -- A name is changed by its bearer, or by admins. The policy raises: a refusal is an error, not "no such row".
 select tenantry.put_policy(
