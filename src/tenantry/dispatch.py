@@ -328,7 +328,10 @@ class Run:
             # Encoded before COMMIT, so that a value with no JSON undoes what the handler wrote.
             body = value if isinstance(value, Answer) else procedure.encode(value)
             if session is not None:
-                # From here on the outcome is PostgreSQL's: a client that goes away no longer stops the commit.
+                # From here on the outcome is PostgreSQL's: a client that goes away no longer stops the commit, and the
+                # commit has a deadline of its own, by which its outcome is known. "Nothing was changed" must be so.
+                if self.timer is not None:
+                    self.timer.cancel()
                 await asyncio.shield(session.finish())
             elif isinstance(self.ctx, Person):
                 self.keep_session(self.ctx)

@@ -39,7 +39,8 @@ _PLAIN: dict[str, str] = {
     "22001": "A text is too long",
     "22021": "A text is not valid Unicode",
     "22P05": "A text holds a character that cannot be stored",
-    "22P02": "A value is not valid",
+    "2201B": "A regular expression is not valid",
+    "22025": "A pattern ends in the middle of an escape",
     "22007": "A date or time is not valid",
     "22008": "A date or time is out of range",
     "22012": "A division by zero",
@@ -79,8 +80,9 @@ def error_of(
         return Conflict("Somebody else is changing the same rows; try again")
     if state in _UNAVAILABLE or state[:2] in ("08", "53"):
         return DatabaseUnavailable()
-    if state[:2] == "22" and state in _PLAIN:
-        return BadRequest(_PLAIN[state])
+    if state[:2] == "22":
+        # The class of data: a pattern, a limit, a text that is no number. What a caller sent, as far as anyone can tell.
+        return BadRequest(_PLAIN.get(state, "A value is not valid"))
     return _of_builder(failure, procedure, where)
 
 
@@ -109,6 +111,8 @@ def _of_constraint(failure: WireFailure, constraints: Constraints) -> TenantryEr
     if failure.sqlstate == "23505":
         words = f"{' and '.join(fields).replace('_', ' ') or 'This'} is taken already"
         return Conflict(comment or words[:1].upper() + words[1:], field=field, data=data)
+    if failure.sqlstate == "23P01":
+        return Conflict(comment or "This overlaps with what is there already", field=field, data=data)
     if failure.sqlstate == "23503":
         if failure.message.startswith("update or delete"):
             return Conflict(comment or "Something else still refers to this", data=data)
@@ -117,6 +121,12 @@ def _of_constraint(failure: WireFailure, constraints: Constraints) -> TenantryEr
         name = _wire([failure.column])
         return BadRequest(f"{name or 'A value'} is required", field=name, data=data)
     return BadRequest(comment or "A value is not allowed here", field=field, data=data)
+
+
+def table_of(failure: WireFailure) -> str:
+    """The table whose policy refused a row; PostgreSQL gives it in its words only."""
+    named = re.search(r'for table "([^"]+)"', failure.message)
+    return failure.table or (named.group(1) if named else "_other")
 
 
 def _wire(columns: list[str]) -> str | None:

@@ -21,7 +21,8 @@ from tenantry.errors import BadRequest, SqlRefused
 _PIECE = re.compile(r"^\s*([a-z_][a-z0-9_]*)(?:\s+(asc|desc))?\s*$", re.IGNORECASE)
 _READ: dict[int, Any] = {
     pg.UUID_OID: UUID, pg.TIMESTAMPTZ: datetime.fromisoformat, pg.DATE: date.fromisoformat, pg.INT2: int, pg.INT4: int,
-    pg.INT8: int, pg.TEXT: str, pg.VARCHAR: str, pg.NUMERIC: Decimal, pg.FLOAT8: float,
+    pg.INT8: int, pg.TEXT: str, pg.VARCHAR: str, pg.NUMERIC: Decimal, pg.FLOAT4: float, pg.FLOAT8: float,
+    pg.BOOL: {"True": True, "False": False}.__getitem__,
 }  # fmt: skip
 
 
@@ -71,5 +72,9 @@ def values_of(cursor: str, oids: Sequence[int]) -> list[Any]:
         )
         return [_READ.get(oid, str)(text) for text, oid in zip(texts, oids, strict=True)]
     except Exception:
-        message = "This cursor was not made by this list"
-        raise BadRequest(message, field="after") from None
+        raise not_ours() from None
+
+
+def not_ours() -> BadRequest:
+    """The error of a cursor that a client made up, or took from another list."""
+    return BadRequest("This cursor was not made by this list", field="after")

@@ -11,6 +11,8 @@ import struct
 from collections.abc import Callable, Sequence
 from datetime import date, datetime, timezone
 from decimal import Decimal
+from enum import Enum
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -120,10 +122,28 @@ _json_encoder = msgspec.json.Encoder()
 
 def _json(value: Any) -> bytes:
     raw = _json_encoder.encode(value)
-    if b"\\u0000" in raw:
-        message = "json cannot hold a NUL character here"
-        raise ValueError(message)
+    if b"\\u0000" in raw or b"null" in raw:
+        _check_json(msgspec.to_builtins(value))
     return raw
+
+
+def _check_json(value: Any) -> None:
+    """Raises ValueError for a NUL, which jsonb cannot hold, and for NaN, which would be written as null."""
+    if isinstance(value, str):
+        if "\0" in value:
+            message = "json cannot hold a NUL character here"
+            raise ValueError(message)
+    elif isinstance(value, float):
+        if not isfinite(value):
+            message = "json has no NaN and no Infinity"
+            raise ValueError(message)
+    elif isinstance(value, dict):
+        for key, member in value.items():
+            _check_json(key)
+            _check_json(member)
+    elif isinstance(value, list):
+        for member in value:
+            _check_json(member)
 
 
 _BINARY: dict[int, Encode] = {
@@ -140,6 +160,8 @@ def _other(oid: int) -> Encode:
     def encode(value: Any) -> bytes:
         from psycopg.adapt import PyFormat, Transformer
 
+        if isinstance(value, Enum):
+            value = value.value  # psycopg would send the member's name
         if isinstance(value, str):
             return _text(value)
         if isinstance(value, (list, tuple)) and any(isinstance(one, str) and "\0" in one for one in value):

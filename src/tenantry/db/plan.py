@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from tenantry.db import params as pg
 from tenantry.db.failures import Constraints, error_of
-from tenantry.db.page import cursor_of, order_of, paged, values_of
+from tenantry.db.page import cursor_of, not_ours, order_of, paged, values_of
 from tenantry.db.params import Dumper, WrongType
-from tenantry.db.rows import Rows, base_of
+from tenantry.db.rows import Rows, base_of, transformer_of
 from tenantry.db.scan import ALLOWED, first_keyword, tokens, without_end
 from tenantry.db.sql import Sql, check_numbers, constant, text_of
 from tenantry.db.trip import Query, Shape, WireError, WireFailure
@@ -91,11 +91,11 @@ class Plan:
             raise self.error(error.failure, pool.constraints) from None
         if self.kind != "run":
             self.rows = Rows(self.type, shape.columns, procedure=self.procedure)
-        if not self.read_only and self.kind not in ("run", "page"):
+        if not self.read_only and self.kind == "page":
+            self.is_sure = False
+        elif not self.read_only and self.kind != "run":
             self._check_inside(shape)
-        from psycopg.adapt import Transformer
-
-        self.transformer = Transformer()
+        self.transformer = transformer_of(oid for _, oid in shape.columns)
         self.dumper = Dumper(shape.params)
 
     def _check_inside(self, shape: Shape) -> None:
@@ -186,8 +186,15 @@ class PagePlan(Plan):
         """The items, and the cursor of the next page if there is one more row."""
         if len(rows) <= limit:
             return rows, None
-        last = raw[limit - 1]
-        return rows[:limit], cursor_of([last[place] for place in self.places])
+        last = [raw[limit - 1][place] for place in self.places]
+        if None in last:
+            raise SqlRefused(
+                procedure=self.procedure,
+                where=self.where,
+                why=f"{self.order[last.index(None)][0]} is null in a row, and by= orders by it",
+                cure="Order by columns that are not null: coalesce(…) in the statement makes one.",
+            )
+        return rows[:limit], cursor_of(last)
 
     async def prepare(self, pool: Pool) -> None:
         """As a Plan's, and find the order columns among the row's."""
@@ -274,10 +281,18 @@ def _text(text: str | Sql, procedure: str, frame: FrameType) -> tuple[str, str]:
     return text, constant(text, frame)
 
 
-def cursor_values(plan: PagePlan, after: str) -> list[Any]:
-    """The cursor's values by the types of the order columns. Raises BadRequest."""
+def cursor_values(plan: PagePlan, after: str, first: int) -> list[Any]:
+    """The cursor's values by the types of the order columns; their parameters follow the first ones. Raises BadRequest."""
     assert plan.rows is not None  # prepared
-    return values_of(after, [plan.rows.columns[place][1] for place in plan.places])
+    assert plan.dumper is not None
+    values = values_of(after, [plan.rows.columns[place][1] for place in plan.places])
+    try:
+        # A client may have made them up: what does not go into its parameter is the cursor's fault, not the builder's.
+        for value, encode in zip(values, plan.dumper.encoders[first:], strict=False):
+            encode(value)
+    except Exception:
+        raise not_ours() from None
+    return values
 
 
 def item_of(kind: Any) -> Any:

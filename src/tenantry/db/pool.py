@@ -45,7 +45,19 @@ select c.conname::text,
           join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.number)::text,
        pg_catalog.obj_description(c.oid, 'pg_constraint')::text
   from pg_catalog.pg_constraint c
- where c.connamespace = 'public'::pg_catalog.regnamespace
+ where c.connamespace in ('public'::pg_catalog.regnamespace, 'tenantry'::pg_catalog.regnamespace)
+union all
+-- A unique index that is no constraint (over an expression, or with a condition) is named in errors all the same.
+select i.relname::text,
+       (select pg_catalog.string_agg(a.attname, ',' order by k.place)
+          from pg_catalog.unnest(x.indkey::int2[]) with ordinality as k (number, place)
+          join pg_catalog.pg_attribute a on a.attrelid = x.indrelid and a.attnum = k.number)::text,
+       pg_catalog.obj_description(i.oid, 'pg_class')::text
+  from pg_catalog.pg_index x
+  join pg_catalog.pg_class i on i.oid = x.indexrelid
+ where x.indisunique
+   and i.relnamespace = 'public'::pg_catalog.regnamespace
+   and not exists (select from pg_catalog.pg_constraint c where c.conindid = i.oid)
 """
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from functools import partial
@@ -26,6 +26,8 @@ from tenantry.errors import IntTooWide, RowShape
 
 Make = Callable[[tuple[Any, ...]], Any]
 MAX_SAFE = 2**53 - 1
+FIRST_OWN = 16384
+"""OIDs from here on are an application's own types (PostgreSQL's FirstNormalObjectId)."""
 
 FITS: dict[type, frozenset[int]] = {
     UUID: frozenset({pg.UUID_OID}),
@@ -107,7 +109,10 @@ class Rows:
                 given=", ".join(n for n, _ in columns),
             )
         names = [name for name in fields if name in given]
-        self.is_plain = isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+        # A __post_init__ may refuse what PostgreSQL took: Python must see such a row before the commit.
+        self.is_plain = (
+            isinstance(kind, type) and issubclass(kind, msgspec.Struct) and not hasattr(kind, "__post_init__")
+        )
         for name in names:
             if not self._fits(name, fields[name][0], given[name][1]):
                 self.is_plain = False
@@ -184,6 +189,34 @@ def _first_as(kind: Any, row: tuple[Any, ...]) -> Any:
     return msgspec.convert(row[0], kind)
 
 
+def transformer_of(oids: Iterable[int]) -> Any:
+    """psycopg's Transformer for these columns: an application's own types (enums, citext) are their text, not bytes."""
+    from psycopg.adapt import Transformer
+
+    own = {oid for oid in oids if oid >= FIRST_OWN}
+    return Transformer(_with_texts(own)) if own else Transformer()
+
+
+class _Context:
+    """What a Transformer asks of a connection, without one: times are UTC, text is UTF-8."""
+
+    connection = None
+
+    def __init__(self, adapters: Any) -> None:
+        self.adapters = adapters
+
+
+def _with_texts(oids: set[int]) -> Any:
+    from psycopg import adapters
+    from psycopg.adapt import AdaptersMap
+    from psycopg.types.string import TextBinaryLoader
+
+    own = AdaptersMap(adapters)
+    for oid in oids:
+        own.register_loader(oid, TextBinaryLoader)
+    return _Context(own)
+
+
 def _picker(places: list[int]) -> Callable[[tuple[Any, ...]], tuple[Any, ...]]:
     if len(places) == 1:
         only = places[0]
@@ -214,11 +247,11 @@ _OWN = (UUID, datetime, date, Decimal, bytes)
 def _wire(kind: type[msgspec.Struct], names: list[str], pick: Callable[..., tuple[Any, ...]] | None) -> Make:
     """The same fields under the same wire names, made by position: the Record itself takes keywords only."""
     encoded = {f.name: f.encode_name for f in msgspec.structs.fields(kind)}
-    if len(names) < len(encoded):
-        return _maker(kind, names, pick, is_plain=True)  # its defaults go onto the wire as well
+    config = kind.__struct_config__
+    if len(names) < len(encoded) or config.omit_defaults or config.array_like:
+        return _maker(kind, names, pick, is_plain=True)  # its defaults, or its own order, go onto the wire as well
     members = [(name, Any, msgspec.field(name=encoded[name])) for name in names]
-    tag = kind.__struct_config__
-    made = msgspec.defstruct(kind.__name__, members, tag=tag.tag, tag_field=tag.tag_field, gc=False)
+    made = msgspec.defstruct(kind.__name__, members, tag=config.tag, tag_field=config.tag_field, gc=False)
     if pick is None:
         return lambda row: made(*row)
     return lambda row: made(*pick(row))

@@ -14,10 +14,20 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import msgspec
 
+from tenantry.db.failures import table_of
 from tenantry.db.plan import PagePlan, cursor_values, page_plan_of, plan_of
+from tenantry.db.scan import first_keyword
 from tenantry.db.statement import Prepared
 from tenantry.db.trip import Entry, Trip
-from tenantry.errors import StatementNotRun, TenantryError, TransactionFailed, TransactionMixed
+from tenantry.errors import (
+    BuilderError,
+    DeadlineExceeded,
+    SqlRefused,
+    StatementNotRun,
+    TenantryError,
+    TransactionFailed,
+    TransactionMixed,
+)
 from tenantry.rpc import Page
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from tenantry.db.pool import Pool
     from tenantry.db.sql import Sql
     from tenantry.db.statement import Statement
+    from tenantry.db.trip import WireFailure
     from tenantry.identity import Membership
 
 T = TypeVar("T")
@@ -96,6 +107,8 @@ class Statements:
             type_, text, by, after, procedure=self.entry.procedure, read_only=self.entry.read_only,
             frame=sys._getframe(1),  # pyright: ignore[reportPrivateUsage]
         )  # fmt: skip
+        if own and values:
+            raise _given_twice(plan)
         statement = Prepared(self, plan, (own or values, after, limit))  # pyright: ignore[reportArgumentType] - a Session is one
         self.made.append(statement)
         return statement
@@ -108,6 +121,8 @@ class Statements:
             kind, type_, text, procedure=entry.procedure, read_only=entry.read_only,
             frame=sys._getframe(2),  # pyright: ignore[reportPrivateUsage]
         )  # fmt: skip
+        if own and values:
+            raise _given_twice(plan)
         statement = Prepared(self, plan, own or values)  # pyright: ignore[reportArgumentType] - a Session is one
         self.made.append(statement)
         return statement
@@ -119,7 +134,7 @@ class Statements:
     # ------------------------------------------------------------------ awaited statements
 
     async def execute(self, statement: Prepared) -> Any:
-        """Run an awaited statement; of several at once each waits its turn."""
+        """Run an awaited statement; of several at once each waits its turn. Raises TransactionFailed after a failure."""
         statement.is_run = True
         if self._turn is None:
             self._turn = asyncio.Lock()
@@ -129,14 +144,19 @@ class Statements:
             plan = statement.plan
             await plan.prepare(self.pool)
             result = await self._carry(plan, parameters(plan, statement.values))
-        return value_of(plan, statement.values, result, for_wire=False)
+        try:
+            return value_of(plan, statement.values, result, for_wire=False)
+        except BuilderError as error:
+            # Two rows where one was meant: what it wrote must not be committed, even if the handler looks away.
+            self.broken = error
+            raise
 
     async def _carry(self, plan: Plan, params: list[bytes | None]) -> Any:
         assert plan.dumper is not None  # prepared
         trip = self._trip(query=plan.raw, params=params, formats=plan.dumper.formats, begins=True)
         await self._over(trip)
         if trip.failure is not None:
-            self.broken = plan.error(trip.failure, self.pool.constraints)
+            self.broken = self._error(plan, trip.failure)
             raise self.broken
         if self.connection is None:
             self.connection, self.ticket = trip.connection, trip.ticket
@@ -165,10 +185,18 @@ class Statements:
         try:
             await trip.value
         except asyncio.CancelledError:
+            # A handler may catch this (asyncio.timeout): what it wrote before is undone as well, so it must not go on.
+            self.broken = DeadlineExceeded()
             self.abandon()
             raise
         if self.trip is trip:
             self.trip = None
+
+    def _error(self, plan: Plan, failure: WireFailure) -> TenantryError:
+        """The error of a failed trip; a row that a policy refused is counted."""
+        if failure.source_function == "ExecWithCheckOptions" and failure.sqlstate == "42501":
+            self.pool.signals.rls_violation(table_of(failure), first_keyword(plan.text).lower())
+        return plan.error(failure, self.pool.constraints)
 
     # ------------------------------------------------------------------ the end
 
@@ -187,14 +215,13 @@ class Statements:
             return
         trip = self._trip(verb="COMMIT")
         last = self.made[-1].plan
-        self.connection = None
+        # It is let through: from here on `abandon` finds nothing to stop, and this waits until the outcome is known.
+        self.connection = self.trip = None
         if self.entry.read_only:
-            self.trip = None
             return
         await trip.value
-        self.trip = None
         if trip.failure is not None:
-            raise last.error(trip.failure, self.pool.constraints)
+            raise self._error(last, trip.failure)
 
     def abandon(self) -> None:
         """Undo everything, whatever is under way; nobody is told. A commit that was sent is let through."""
@@ -259,7 +286,7 @@ class Session(Statements):
                 self.task = asyncio.get_running_loop().create_task(self._slowly(statement, done, encode, tries - 1))
                 return
             else:
-                trip.error = plan.error(failure, self.pool.constraints)
+                trip.error = self._error(plan, failure)
             done(trip)
 
         trip = Trip(
@@ -321,8 +348,13 @@ def parameters(plan: Plan, values: tuple[Any, ...]) -> list[bytes | None]:
     """As libpq takes them; of a page also the cursor's values, and one row more than its limit."""
     if isinstance(plan, PagePlan):
         own, after, limit = values
-        return plan.dump((*own, *(cursor_values(plan, after) if after is not None else ()), limit + 1))
+        return plan.dump((*own, *(cursor_values(plan, after, len(own)) if after is not None else ()), limit + 1))
     return plan.dump(values)
+
+
+def _given_twice(plan: Plan) -> SqlRefused:
+    why = "the sql has values of its own, and others were given as well"
+    return SqlRefused(procedure=plan.procedure, where=plan.where, why=why, cure="Put all of them into sql(…).")
 
 
 def value_of(plan: Plan, values: tuple[Any, ...], result: Any, *, for_wire: bool) -> Any:
