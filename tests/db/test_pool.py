@@ -39,6 +39,15 @@ async def holds(ctx: Ctx, seconds: float) -> int:
     return count + await ctx.db.one(int, "select count(*) from users")
 
 
+@slow.mutation(deadline_ms=900)
+async def several(ctx: Ctx) -> int:
+    for _ in range(4):
+        await ctx.db.run(
+            "update users set name = 'several' where id = tenantry.user_id() and pg_sleep(0.06) is not null"
+        )
+    return await ctx.db.one(int, "select count(*) from users")
+
+
 @slow.mutation
 async def gathers(ctx: Ctx) -> list[int]:
     return list(await asyncio.gather(*(ctx.db.one(int, "select $1::int", n) for n in range(5))))
@@ -126,6 +135,11 @@ async def test_a_transaction_that_lies_idle_is_ended_and_named(database: Databas
         assert await name_of(client, people) != "held"
         assert (await client.mutate("slow.holds", {"seconds": 0})).data == 4
         await whole(opened_app)
+
+
+async def test_each_statement_of_a_transaction_has_the_deadline_of_the_call(database: Database, people: People) -> None:
+    async with opened(app, database) as opened_app:
+        assert (await Client(opened_app, people.acme.owner.token).mutate("slow.several")).data == 3
 
 
 async def test_statements_awaited_at_once_take_turns(database: Database, people: People) -> None:

@@ -108,6 +108,7 @@ class Connection:
             return
         trip.connection = self
         trip.ticket = ticket
+        trip.deadline = self.loop.time() + (trip.deadline or self.pool.deadline_ms) / 1000
         self.opened_at = 0.0
         self.send(trip)
 
