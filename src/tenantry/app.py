@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tenantry.db import Pool
+    from tenantry.db.migrate import Migration
     from tenantry.dispatch import Dispatcher
     from tenantry.http import AsgiShell, Request, Response, Running
     from tenantry.ops import Health
@@ -212,7 +213,7 @@ class _Open:
                 pool.idle_seconds = settings.idle_in_transaction_ms / 1000
                 stack.push_async_callback(pool.close, 0.0)
                 await pool.open()
-            self.health = Health(urls.platform, self.pool, signals)
+            self.health = Health(urls.platform, self.pool, signals, _migrations(settings))
             stack.callback(self.health.close)
             self.dispatcher = Dispatcher(
                 Road(
@@ -238,6 +239,15 @@ class _Open:
         finally:
             # The resources last: what still ran until now may have used them.
             await self.stack.aclose()
+
+
+def _migrations(settings: Settings) -> list[Migration]:
+    """What should be applied: read once, so that health compares without a disk in the way."""
+    from tenantry.db.migrate import Migration, application_migrations
+    from tenantry.tenancy import builtin_migrations
+
+    own = [Migration(name, text, "built-in") for name, text in builtin_migrations()]
+    return [*own, *application_migrations(settings.migrations)]
 
 
 RESOURCES_SECONDS = 10.0

@@ -38,6 +38,11 @@ class OwnConnection:
         self.opened = 0
         """How many connections were begun, for tests and details."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the last question left a connection behind: after a failure, or a deadline, there is none."""
+        return self._pg is not None
+
     async def ask(self, question: bytes) -> list[Row]:
         """Send one statement and give its rows, as PostgreSQL's text. Raises DatabaseUnavailable, or Refused."""
         try:
