@@ -7,7 +7,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from hashlib import sha256
@@ -40,6 +40,18 @@ async def fresh(app: Tenantry[Any]) -> Reply:
     return await Client(app).query("health.check")
 
 
+async def until(app: Tenantry[Any], is_so: Callable[[Reply], bool]) -> Reply:
+    """The first report that is so: on a busy machine one run may be slow, and so degraded, by no fault of the checks."""
+    async with asyncio.timeout(30):
+        while not is_so(reply := await fresh(app)):
+            await asyncio.sleep(0.1)
+    return reply
+
+
+def is_healthy(reply: Reply) -> bool:
+    return reply.json["status"] == "healthy"
+
+
 async def database_check(app: Tenantry[Any]) -> tuple[int, dict[str, Any]]:
     reply = await fresh(app)
     return reply.status, reply.json["checks"]["database"]
@@ -49,7 +61,7 @@ async def database_check(app: Tenantry[Any]) -> tuple[int, dict[str, Any]]:
 
 
 async def test_a_healthy_report_has_every_check_and_is_not_stored(app: Tenantry[Any]) -> None:
-    reply = await Client(app).query("health.check")
+    reply = await until(app, is_healthy)
     found = reply.data
     assert (reply.status, found["status"], found["consecutiveFailures"]) == (200, "healthy", 0)
     assert found["checks"].keys() == CHECKS
@@ -64,6 +76,7 @@ async def test_a_healthy_report_has_every_check_and_is_not_stored(app: Tenantry[
 
 
 async def test_liveness_and_readiness_have_their_own_fields(app: Tenantry[Any]) -> None:
+    await until(app, is_healthy)
     live, ready = await Client(app).query("health.liveness"), await Client(app).query("health.readiness")
     assert (live.status, live.data["alive"]) == (200, True)
     assert live.data.keys() == {"alive", "timestamp", "loopLagMs"}
@@ -217,7 +230,7 @@ async def test_a_stopped_server_is_down_within_the_deadline_and_up_when_it_goes_
             )  # the deadline is 0.8 s; a busy machine adds to it, but a wait for SIGCONT has no end
         live = await Client(app).query("health.liveness")
         assert (live.status, live.json["alive"]) == (200, True)
-    assert (await fresh(app)).status == 200
+    await until(app, lambda reply: reply.status == 200)
 
 
 async def test_a_hundred_callers_of_a_silent_database_ask_it_once(app: Tenantry[Any], database: Database) -> None:
@@ -298,10 +311,11 @@ async def test_a_full_pool_whose_waiters_gave_up_is_down_until_it_has_room(datab
 async def test_a_pool_that_is_nearly_all_in_use_degrades(database: Database, people: People) -> None:
     async with opened(sleeper(), database, pool_size=1) as app:
         client = Client(app, people.acme.owner.token)
-        holding = asyncio.create_task(client.query("slow.sleep", {"seconds": 2}))
-        await asyncio.sleep(1.4)  # the mean of a second is what counts, not one look
-        reply = await fresh(app)
+        holding = asyncio.create_task(client.query("slow.sleep", {"seconds": 4}))
+        # The mean of a second is what counts, not one look.
+        reply = await until(app, lambda reply: reply.json["checks"]["pool"]["status"] != "up")
         assert (reply.status, reply.json["checks"]["pool"]["status"]) == (200, "degraded")
+        assert not holding.done()
         await holding
 
 
