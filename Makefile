@@ -8,7 +8,7 @@ ifdef PORT
 export PORT
 endif
 
-.PHONY: help serve db-push test check fix bench docs clean venv
+.PHONY: help serve db-push test soak check fix bench docs clean venv
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -26,6 +26,10 @@ db-push: venv ## apply migrations, and repair what was broken in the database (a
 test: venv ## install what the tests need, then run them all
 	@./scripts/test-needs.sh
 	"$(BIN)/python" -m pytest -n 2 -q
+
+soak: venv ## what takes too long for make test; its results, dated, stand in docs/
+	@./scripts/test-needs.sh
+	"$(BIN)/python" -m pytest -q -m soak
 
 check: venv ## format, lint, types, layers
 	"$(BIN)/ruff" format --check src tests scripts

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
         TooManyRequests,
         Unauthorized,
     )  # fmt: skip
-    from tenantry.rpc import UNSET, Meta, Page, Record, Router, Unset
+    from tenantry.rpc import UNSET, Meta, Page, Record, Router, Tracked, Unset
     from tenantry.settings import Secret, Settings
 
 _ROOMS = {
@@ -36,7 +36,7 @@ _ROOMS = {
         "BadRequest", "Conflict", "Forbidden", "NotFound", "PaymentRequired", "PreconditionFailed", "Problem", "RpcError",
         "TenantryError", "TooManyRequests", "Unauthorized",
     ),
-    "rpc": ("UNSET", "Meta", "Page", "Record", "Router", "Unset"),
+    "rpc": ("UNSET", "Meta", "Page", "Record", "Router", "Tracked", "Unset"),
     "settings": ("Secret", "Settings"),
 }  # fmt: skip
 _HOMES = {name: f"tenantry.{room}" for room, names in _ROOMS.items() for name in names}
@@ -45,7 +45,7 @@ __version__ = "0.1.0"
 __all__ = [
     "UNSET", "BadRequest", "Conflict", "Ctx", "Forbidden", "Meta", "NotFound", "Page", "PaymentRequired", "Person",
     "PreconditionFailed", "Problem", "Record", "Router", "RpcError", "Secret", "Settings", "Sql", "Statement", "Tenantry",
-    "TenantryError", "TooManyRequests", "Transaction", "Unauthorized", "Unset", "Visitor", "changes", "sql",
+    "TenantryError", "TooManyRequests", "Tracked", "Transaction", "Unauthorized", "Unset", "Visitor", "changes", "sql",
 ]  # fmt: skip
 
 

@@ -13,8 +13,9 @@ from tenantry.rpc.procedure import Procedure
 from tenantry.rpc.record import UNSET, Page, Record, Unset
 from tenantry.rpc.router import Router
 from tenantry.rpc.schema import InputSchema, OutputSchema
+from tenantry.rpc.tracked import Tracked
 
 __all__ = [
     "CODES", "UNSET", "Answer", "Call", "InputSchema", "Limits", "Meta", "OutputSchema", "Page", "Parsed", "Procedure",
-    "Record", "Router", "RpcRequest", "Unset", "camel", "combine", "failure", "http_status", "parse", "shape", "success",
+    "Record", "Router", "RpcRequest", "Tracked", "Unset", "camel", "combine", "failure", "http_status", "parse", "shape", "success",
 ]  # fmt: skip
