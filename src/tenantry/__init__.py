@@ -25,7 +25,22 @@ if TYPE_CHECKING:
         TooManyRequests,
         Unauthorized,
     )  # fmt: skip
-    from tenantry.rpc import UNSET, Meta, Page, Record, Router, Tracked, Unset
+    from tenantry.rpc import (
+        UNSET,
+        BigInt,
+        Deferred,
+        Field,
+        File,
+        Form,
+        Meta,
+        Octets,
+        Page,
+        Record,
+        Router,
+        Tracked,
+        Unset,
+        Whole,
+    )  # fmt: skip
     from tenantry.settings import Secret, Settings
 
 _ROOMS = {
@@ -36,16 +51,20 @@ _ROOMS = {
         "BadRequest", "Conflict", "Forbidden", "NotFound", "PaymentRequired", "PreconditionFailed", "Problem", "RpcError",
         "TenantryError", "TooManyRequests", "Unauthorized",
     ),
-    "rpc": ("UNSET", "Meta", "Page", "Record", "Router", "Tracked", "Unset"),
+    "rpc": (
+        "UNSET", "BigInt", "Deferred", "Field", "File", "Form", "Meta", "Octets", "Page", "Record", "Router", "Tracked",
+        "Unset", "Whole",
+    ),
     "settings": ("Secret", "Settings"),
 }  # fmt: skip
 _HOMES = {name: f"tenantry.{room}" for room, names in _ROOMS.items() for name in names}
 
 __version__ = "0.1.0"
 __all__ = [
-    "UNSET", "BadRequest", "Conflict", "Ctx", "Forbidden", "Meta", "NotFound", "Page", "PaymentRequired", "Person",
-    "PreconditionFailed", "Problem", "Record", "Router", "RpcError", "Secret", "Settings", "Sql", "Statement", "Tenantry",
-    "TenantryError", "TooManyRequests", "Tracked", "Transaction", "Unauthorized", "Unset", "Visitor", "changes", "sql",
+    "UNSET", "BadRequest", "BigInt", "Conflict", "Ctx", "Deferred", "Field", "File", "Forbidden", "Form", "Meta", "NotFound",
+    "Octets", "Page", "PaymentRequired", "Person", "PreconditionFailed", "Problem", "Record", "Router", "RpcError", "Secret",
+    "Settings", "Sql", "Statement", "Tenantry", "TenantryError", "TooManyRequests", "Tracked", "Transaction", "Unauthorized",
+    "Unset", "Visitor", "Whole", "changes", "sql",
 ]  # fmt: skip
 
 

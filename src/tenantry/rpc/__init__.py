@@ -5,9 +5,11 @@ from __future__ import annotations
 from msgspec import Meta
 
 from tenantry.rpc.answer import Answer
+from tenantry.rpc.bodies import Field, File, Form, Octets
 from tenantry.rpc.call import Call, Limits, Parsed, RpcRequest, parse
 from tenantry.rpc.codes import CODES
 from tenantry.rpc.envelope import combine, failure, http_status, shape, success
+from tenantry.rpc.kinds import BigInt, Deferred, Whole
 from tenantry.rpc.names import camel
 from tenantry.rpc.procedure import Procedure
 from tenantry.rpc.record import UNSET, Page, Record, Unset
@@ -16,6 +18,7 @@ from tenantry.rpc.schema import InputSchema, OutputSchema
 from tenantry.rpc.tracked import Tracked
 
 __all__ = [
-    "CODES", "UNSET", "Answer", "Call", "InputSchema", "Limits", "Meta", "OutputSchema", "Page", "Parsed", "Procedure",
-    "Record", "Router", "RpcRequest", "Tracked", "Unset", "camel", "combine", "failure", "http_status", "parse", "shape", "success",
+    "CODES", "UNSET", "Answer", "BigInt", "Call", "Deferred", "Field", "File", "Form", "InputSchema", "Limits", "Meta",
+    "Octets", "OutputSchema", "Page", "Parsed", "Procedure", "Record", "Router", "RpcRequest", "Tracked", "Unset", "Whole",
+    "camel", "combine", "failure", "http_status", "parse", "shape", "success",
 ]  # fmt: skip

@@ -1,8 +1,8 @@
 """A procedure: a handler, with what its signature says about input, result and rights.
 
 The first parameter is the context, all others are the input. A plain `def` returns its statement (annotated
-`-> Statement[…]`) and is run in one trip; an `async def` awaits. Both are checked when the procedure is defined, so that a
-mistake stops the start and not a request.
+`-> Statement[…]`) and is run in one trip; an `async def` awaits; an `async def` with `yield` is a stream of values (every
+subscription is one). All are checked when the procedure is defined, so that a mistake stops the start and not a request.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from tenantry.errors import HandlerShape, UnknownRole
 from tenantry.identity import ROLES
-from tenantry.rpc.schema import InputSchema, OutputSchema
+from tenantry.rpc.schema import InputSchema, OutputSchema, fault_of
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,8 +31,9 @@ class Procedure(Generic[P, R]):
     """Made by `Router.query` and `Router.mutation`; `path` is its name on the wire."""
 
     __slots__ = (
-        "as_written", "can", "deadline_ms", "decode", "docs", "encode", "handler", "input", "is_async", "need", "path",
-        "result_type", "scope", "takes_input", "type", "where",
+        "as_written", "can", "deadline_ms", "decode", "docs", "encode", "handler", "input", "is_async", "is_generator",
+        "max_bytes", "need", "path", "result_type", "scope", "takes_input", "type", "where",
+        "yields",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +47,7 @@ class Procedure(Generic[P, R]):
         can: str | None,
         deadline_ms: int | None,
         as_written: bool,
+        max_bytes: int | None = None,
     ) -> None:
         code = handler.__code__
         self.path = path
@@ -53,7 +55,10 @@ class Procedure(Generic[P, R]):
         self.scope: Scope = scope
         self.handler = handler
         self.where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
-        self.is_async = inspect.iscoroutinefunction(handler)
+        self.is_generator = inspect.isasyncgenfunction(handler)
+        self.is_async = self.is_generator or inspect.iscoroutinefunction(handler)
+        self.max_bytes = max_bytes
+        """The most bytes of an uploaded form or byte stream; None: the mount's limit."""
         self.docs = inspect.getdoc(handler) or ""
         self.deadline_ms = deadline_ms
         self.as_written = as_written
@@ -87,16 +92,32 @@ class Procedure(Generic[P, R]):
                     procedure=path, where=self.where, why=f"{parameter.name} has no type", cure="Annotate it."
                 )
         self.result_type = hints.get("return", Any)
+        self.yields = self._yielded()
         if not self.is_async and not hasattr(typing.get_origin(self.result_type), "__tenantry_statement__"):
             raise HandlerShape(
                 procedure=path, where=self.where, why="it is a plain def that returns no statement",
                 cure="Write async def, or annotate it -> Statement[…] and return ctx.db.one(…).",
             )  # fmt: skip
+        fault = fault_of(parameters[1:], hints)
+        if fault is not None:
+            raise HandlerShape(procedure=path, where=self.where, why=fault[0], cure=fault[1])
         self.input = InputSchema.of(parameters[1:], hints, as_written=self.as_written)
-        self.takes_input = bool(self.input.names)
+        self.takes_input = self.input.kind != "none"
         # Bound once: these two run for every request.
         self.decode: Callable[[bytes | Raw | None], tuple[Any, ...]] = self.input.decode
         self.encode: Callable[[Any], bytes] = _output.encode
+
+    def _yielded(self) -> Any:
+        """What a generator yields, from `-> AsyncIterator[T]` (or AsyncIterable, AsyncGenerator); None for others."""
+        if not self.is_generator:
+            if self.type == "subscription":
+                raise HandlerShape(
+                    procedure=self.path, where=self.where, why="a subscription is an async def with yield",
+                    cure="Write: async def …(ctx: Ctx) -> AsyncIterator[T]: … yield value",
+                )  # fmt: skip
+            return None
+        arms = typing.get_args(self.result_type)
+        return arms[0] if arms else Any
 
     def __repr__(self) -> str:
         return f"<{self.type} {self.path} ({self.where})>"

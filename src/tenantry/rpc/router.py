@@ -6,7 +6,7 @@ tRPC's client proxy keeps for itself, is refused where it is defined.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import AsyncIterator, Awaitable, Callable, Container
 from functools import partial
 from typing import Any, Concatenate, Literal, ParamSpec, Protocol, TypeVar, overload
 
@@ -22,7 +22,16 @@ R = TypeVar("R")
 class Decorate(Protocol):
     """What `@router.query(…)` with arguments gives: the decorator itself."""
 
+    @overload
     def __call__(self, handler: Callable[Concatenate[C, P], Awaitable[R]], /) -> Procedure[P, R]: ...
+    @overload
+    def __call__(self, handler: Callable[Concatenate[C, P], AsyncIterator[R]], /) -> Procedure[P, AsyncIterator[R]]: ...
+
+
+class DecorateStream(Protocol):
+    """What `@router.subscription(…)` with arguments gives."""
+
+    def __call__(self, handler: Callable[Concatenate[C, P], AsyncIterator[R]], /) -> Procedure[P, AsyncIterator[R]]: ...
 
 
 class Router:
@@ -36,6 +45,8 @@ class Router:
 
     @overload
     def query(self, handler: Callable[Concatenate[C, P], Awaitable[R]], /) -> Procedure[P, R]: ...
+    @overload
+    def query(self, handler: Callable[Concatenate[C, P], AsyncIterator[R]], /) -> Procedure[P, AsyncIterator[R]]: ...
     @overload
     def query(
         self, *, role: str | None = None, can: str | None = None, name: str | None = None,
@@ -53,13 +64,34 @@ class Router:
     def mutation(self, handler: Callable[Concatenate[C, P], Awaitable[R]], /) -> Procedure[P, R]: ...
     @overload
     def mutation(
-        self, *, role: str | None = None, can: str | None = None, name: str | None = None,
+        self, *, role: str | None = None, can: str | None = None, name: str | None = None, max_bytes: int | None = None,
         deadline_ms: int | None = None, scope: Scope = "tenant", public: bool = False,
     ) -> Decorate: ...  # fmt: skip
 
     def mutation(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:  # pyright: ignore[reportInconsistentOverload] - options are listed above
-        """A procedure that writes: called by POST, answered after its commit is acknowledged. Options as for `query`."""
+        """A procedure that writes: called by POST, answered after its commit is acknowledged. Options as for `query`.
+
+        `max_bytes` bounds an uploaded form or byte stream.
+        """
         return self._define("mutation", handler, options)
+
+    @overload
+    def subscription(
+        self, handler: Callable[Concatenate[C, P], AsyncIterator[R]], /
+    ) -> Procedure[P, AsyncIterator[R]]: ...
+    @overload
+    def subscription(
+        self, *, role: str | None = None, can: str | None = None, name: str | None = None, scope: Scope = "tenant",
+        public: bool = False,
+    ) -> DecorateStream: ...  # fmt: skip
+
+    def subscription(self, handler: Callable[..., Any] | None = None, /, **options: Any) -> Any:  # pyright: ignore[reportInconsistentOverload] - options are listed above
+        """A stream of values, by server-sent events or a WebSocket: an `async def` that yields values or `Tracked` ones.
+
+        It runs until it returns, the client goes, or its session ends; `finally` runs in each case. A parameter
+        `last_event_id: str | None = None` gets the id of the last tracked value that a returning client saw.
+        """
+        return self._define("subscription", handler, options)
 
     def _define(self, type_: Type, handler: Callable[..., Any] | None, options: dict[str, Any]) -> Any:
         if handler is None:
@@ -75,6 +107,7 @@ class Router:
         can: str | None = None,
         name: str | None = None,
         deadline_ms: int | None = None,
+        max_bytes: int | None = None,
         scope: Scope = "tenant",
         public: bool = False,
     ) -> Procedure[..., Any]:
@@ -82,7 +115,7 @@ class Router:
         self._check(own, f"{handler.__module__}.{handler.__name__}")
         procedure: Procedure[..., Any] = Procedure(
             handler, path=f"{self.name}.{own}" if self.name else own, type=type_, scope="public" if public else scope,
-            role=role, can=can, deadline_ms=deadline_ms, as_written=self.as_written,
+            role=role, can=can, deadline_ms=deadline_ms, as_written=self.as_written, max_bytes=max_bytes,
         )  # fmt: skip
         other = next((p for p in self.procedures if p.path == procedure.path), None)
         if other is not None:

@@ -13,12 +13,14 @@ import inspect
 import types
 import typing
 from collections.abc import Callable
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
 from msgspec import NODEFAULT, Meta, Raw
 
 from tenantry.errors import InvalidInput
+from tenantry.rpc.bodies import File, Form, Octets
+from tenantry.rpc.kinds import is_whole
 from tenantry.rpc.names import camel
 
 MAX_SAFE = 2**53 - 1
@@ -27,6 +29,8 @@ MAX_DEPTH = 64
 """Of nested arrays and objects in an input; the C decoder's own limit is the interpreter's recursion limit."""
 
 Issue = dict[str, Any]
+Kind = Literal["none", "object", "whole", "form", "octets"]
+"""What an input is on the wire: nothing, an object of named values, one value of any kind, a form, a byte stream."""
 
 
 def _safe(kind: Any) -> Any:
@@ -67,6 +71,10 @@ class InputSchema:
 
     def __init__(self, fields: list[tuple[str, Any, Any]], *, as_written: bool = False) -> None:
         """`fields`: (Python name, type, default or inspect.Parameter.empty), in the order of the handler's parameters."""
+        self.stream = next((name for name, kind, _ in fields if is_body(kind)), None)
+        """The parameter (its Python name) that is the `File`, `Form` or `Octets`; it is not among `names`."""
+        self.kind: Kind = _kind_of(fields)
+        fields = [field for field in fields if field[0] != self.stream]
         self.names = [name for name, _, _ in fields]
         self.wire = [name if as_written else camel(name) for name in self.names]
         self.types = [_safe(kind) for _, kind, _ in fields]
@@ -130,6 +138,33 @@ class InputSchema:
         if issues:
             raise _invalid(issues)
         return tuple(values)
+
+
+def is_body(kind: Any) -> bool:
+    """Whether an annotation is `File`, `Form` or `Octets`, or one of them or None."""
+    arms = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+    return any(arm in (File, Form, Octets) for arm in arms)
+
+
+def _kind_of(fields: list[tuple[str, Any, Any]]) -> Kind:
+    kinds = [kind for _, kind, _ in fields]
+    if Octets in kinds:
+        return "octets"
+    if any(is_body(kind) for kind in kinds):
+        return "form"
+    if any(is_whole(kind) for kind in kinds):
+        return "whole"
+    return "object" if fields else "none"
+
+
+def fault_of(parameters: list[inspect.Parameter], hints: dict[str, Any]) -> tuple[str, str] | None:
+    """Why these parameters cannot be one input, and the cure; None when they can."""
+    kinds = [hints.get(p.name, Any) for p in parameters]
+    if len(kinds) > 1 and any(kind in (Form, Octets) or is_whole(kind) for kind in kinds):
+        return "Whole, Form and Octets are the whole input, and there are other parameters", "Take it alone."
+    if sum(map(is_body, kinds)) > 1:
+        return "it takes more than one file", "Take the whole form: form: Form"
+    return None
 
 
 def _default(value: Any) -> dict[str, Any]:
