@@ -92,8 +92,37 @@ def make_parser() -> argparse.ArgumentParser:
         "every setting with its value and where it came from",
         "tenantry settings",
     )
+    _alerts(commands)
     _command(commands, "version", "about:version", "the version", "tenantry version")
     return parser
+
+
+def _alerts(commands: Any) -> None:
+    alerts = commands.add_parser("alerts", help="the runbook's nine alerts").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    _command(alerts, "list", "alerts:list_", "every alert with its thresholds", "tenantry alerts list")
+    explain = _command(
+        alerts, "explain", "alerts:explain", "what an alert looks at", "tenantry alerts explain HighErrorRate"
+    )
+    explain.add_argument("alert")
+    change = _command(
+        alerts, "set", "alerts:set_", "change thresholds; an empty value puts the default back",
+        "tenantry alerts set HighErrorRate.ratio=0.02",
+    )  # fmt: skip
+    change.add_argument("threshold", nargs="+", metavar="ALERT.NAME=VALUE")
+    replay = _command(
+        alerts, "replay", "alerts:replay", "run a file of cases through the rules", "tenantry alerts replay cases.yaml"
+    )
+    replay.add_argument("cases", metavar="FILE")
+    export = _command(
+        alerts, "export", "alerts:export", "the same rules for Prometheus, Alertmanager or Grafana",
+        "tenantry alerts export prometheus > rules.yaml",
+    )  # fmt: skip
+    export.add_argument("what", choices=("prometheus", "alertmanager", "grafana"))
+    export.add_argument("--job", default="platform-api", help="the scrape job's name (default: platform-api)")
+    export.add_argument("--service", default="platform-api", help="the label service (default: platform-api)")
+    export.add_argument("--more", action="store_true", help="also what is not of the runbook's nine")
 
 
 def _command(

@@ -1,0 +1,128 @@
+"""What was sampled in the last minutes: series of (time, value), asked as Prometheus would be. Pure: time comes in.
+
+An instant value is the last sample, for five minutes after it (Prometheus' lookback); a series that ended has none at once. An
+increase is the sum of rises between the samples in [now - window, now], where a fall counts as a restart from 0; a series with
+fewer than two samples there has none. First per series, then summed. Samples older than the longest window are dropped, so the
+memory is bounded by the series that the rules name.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+
+from msgspec import Struct
+
+LOOKBACK_SECONDS = 300.0
+"""How long a missed sample is stood in for by the last one."""
+
+
+class Series(Struct, frozen=True):
+    """Which series: the metric's name and its labels, sorted by name."""
+
+    metric: str
+    labels: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, metric: str, labels: Mapping[str, str] | None = None) -> Series:
+        """The series of a metric with these labels."""
+        return cls(metric, tuple(sorted((labels or {}).items())))
+
+    def has(self, labels: Mapping[str, str]) -> bool:
+        """Whether every one of these labels is there with that value."""
+        return all(pair in self.labels for pair in labels.items())
+
+
+class Kept(Struct):
+    """The samples of one series, oldest first; `is_over` when it was not there at the last successful sampling."""
+
+    samples: deque[tuple[float, float]]
+    is_over: bool = False
+
+
+class History:
+    """Samples of the series that rules look at. `scale` shrinks every duration alike (a tick of 1 s: 1/15)."""
+
+    def __init__(self, metrics: Iterable[str], *, scale: float = 1.0) -> None:
+        self.metrics = frozenset(metrics)
+        self.scale = scale
+        self._kept: dict[Series, Kept] = {}
+
+    def record(self, now: float, values: Mapping[Series, float | None]) -> None:
+        """One sampling: None is a missed sample of a series that goes on; a series that is not named has ended.
+
+        A sampling that failed as a whole is not recorded at all: then nothing is known, and nothing has ended.
+        """
+        for series, kept in self._kept.items():
+            kept.is_over = series not in values
+        for series, value in values.items():
+            if series.metric not in self.metrics:
+                continue
+            kept = self._kept.get(series)
+            if kept is None:
+                kept = self._kept[series] = Kept(deque())
+            if value is not None:
+                kept.samples.append((now, value))
+        self._forget(now)
+
+    def _forget(self, now: float) -> None:
+        oldest = now - LOOKBACK_SECONDS * self.scale
+        for series, kept in list(self._kept.items()):
+            while kept.samples and kept.samples[0][0] < oldest:
+                kept.samples.popleft()
+            if not kept.samples:
+                del self._kept[series]
+
+    def _found(self, metric: str, labels: Mapping[str, str]) -> Iterator[Kept]:
+        return (kept for series, kept in self._kept.items() if series.metric == metric and series.has(labels))
+
+    def values(self, now: float, metric: str, **labels: str) -> list[float]:
+        """The value now of each series of the metric that has these labels."""
+        oldest = now - LOOKBACK_SECONDS * self.scale
+        return [
+            kept.samples[-1][1]
+            for kept in self._found(metric, labels)
+            if not kept.is_over and kept.samples and kept.samples[-1][0] >= oldest
+        ]
+
+    def largest(self, now: float, metric: str) -> float | None:
+        """The largest value now, or None without any."""
+        return max(self.values(now, metric), default=None)
+
+    def smallest(self, now: float, metric: str) -> float | None:
+        """The smallest value now, or None without any."""
+        return min(self.values(now, metric), default=None)
+
+    def increase(self, now: float, window_seconds: float, metric: str, **labels: str) -> float | None:
+        """How much the counters rose in the window, in sum; None if no series has two samples there."""
+        start = now - window_seconds * self.scale
+        rises = [
+            rise
+            for kept in self._found(metric, labels)
+            if (rise := _rise([s for s in kept.samples if s[0] >= start])) is not None
+        ]
+        return sum(rises) if rises else None
+
+    def dump(self) -> list[tuple[str, dict[str, str], bool, list[tuple[float, float]]]]:
+        """Everything, for `load` after a restart."""
+        return [(s.metric, dict(s.labels), k.is_over, list(k.samples)) for s, k in self._kept.items()]
+
+    def load(
+        self, dumped: Iterable[tuple[str, dict[str, str], bool, list[tuple[float, float]]]], *, shift: float = 0.0
+    ) -> None:
+        """Take what `dump` gave; `shift` is added to every time (after a reboot the clock starts anew)."""
+        for metric, labels, is_over, samples in dumped:
+            if metric in self.metrics:
+                moved = deque((at + shift, value) for at, value in samples)
+                self._kept[Series.of(metric, labels)] = Kept(moved, is_over)
+
+
+def _rise(samples: list[tuple[float, float]]) -> float | None:
+    if len(samples) < 2:
+        return None
+    total = 0.0
+    before = samples[0][1]
+    for _, value in samples[1:]:
+        total += value - before if value >= before else value
+        before = value
+    return total
