@@ -181,7 +181,7 @@ _PANELS = (
 def grafana(*, job: str = "platform-api") -> dict[str, Any]:
     """A dashboard (schema 39, Grafana 10 and later): import it, and choose the Prometheus data source."""
     source = {"type": "prometheus", "uid": "${datasource}"}
-    panels = [
+    panels: list[dict[str, Any]] = [
         {
             "id": number + 1, "type": "timeseries", "title": title, "datasource": source,
             "gridPos": {"h": 8, "w": 12, "x": 12 * (number % 2), "y": 8 * (number // 2)},
