@@ -2,9 +2,13 @@
 # What the tests need beside Python: Debian's PostgreSQL and PgBouncer, Node, and the stock clients. Installs what is missing where it may.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+packages() { # of one folder, unless they are there and as new as its lock
+  local stamp=$1/node_modules/.package-lock.json
+  [ "$stamp" -nt "$1/package-lock.json" ] || (cd "$1" && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json)
+}
 clients() {
-  local stamp=tests/clients/node_modules/.package-lock.json
-  [ "$stamp" -nt tests/clients/package-lock.json ] || (cd tests/clients && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json)
+  packages tests/clients
+  packages tests/typescript
 }
 missing=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql postgresql-contrib)
