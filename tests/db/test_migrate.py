@@ -37,6 +37,11 @@ def test_a_file_is_applied_once(database: Database) -> None:
     assert pushed(database, NOTES).applied == []
 
 
+def test_a_file_may_have_the_name_of_one_of_tenantrys_own(database: Database) -> None:
+    assert pushed(database, (OWN[0].name, NOTES[1])).applied == [OWN[0].name]
+    assert pushed(database, (OWN[0].name, NOTES[1])).applied == []
+
+
 def test_the_migrating_login_can_push_after_the_superuser(database: Database) -> None:
     done = push(database.urls.admin, [*OWN, Migration(*NOTES)], repairs=REPAIRS)
     assert done.applied == ["0001_notes.sql"]

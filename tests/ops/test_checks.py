@@ -58,9 +58,9 @@ def test_the_pool_is_down_when_it_is_full_and_a_request_gave_up_in_the_last_tick
 
 def test_migrations_are_compared_by_name_and_checksum() -> None:
     first, second = (Migration(name, f"select '{name}'", "built-in") for name in ("a", "b"))
-    whole = {f.name: (f.kind, f.sha256.hex()) for f in (first, second)}
+    whole = {f.key: f.sha256.hex() for f in (first, second)}
     assert compare([first, second], whole).status == "up"
-    assert compare([first, second], {"a": whole["a"]}).details["waiting"] == ["b"]
-    assert compare([first, second], {**whole, "b": ("built-in", "00")}).details["changed"] == ["b"]
+    assert compare([first, second], {first.key: first.sha256.hex()}).details["waiting"] == ["b"]
+    assert compare([first, second], {**whole, second.key: "00"}).details["changed"] == ["b"]
     assert compare([first], whole).details["newer"] == ["b"]
-    assert compare([first], {**whole, "b": ("application", "00")}).status == "up"
+    assert compare([first], {first.key: whole[first.key], ("application", "b"): "00"}).status == "up"

@@ -35,6 +35,11 @@ class Migration(Struct, frozen=True):
     kind: Literal["built-in", "application"] = "application"
 
     @property
+    def key(self) -> tuple[str, str]:
+        """What the history goes by: an application's file may have the name of one of ours."""
+        return self.kind, self.name
+
+    @property
     def sha256(self) -> bytes:
         """Of the text, UTF-8."""
         return hashlib.sha256(self.text.encode()).digest()
@@ -78,7 +83,7 @@ def push(
         applied: list[str] = []
         for migration in migrations:
             _check_unchanged(migration, known)
-            if migration.name not in known:
+            if migration.key not in known:
                 _apply(connection, migration)
                 applied.append(migration.name)
                 report(f"applied {migration.name}")
@@ -98,9 +103,9 @@ def status(admin: DatabaseUrl, migrations: Sequence[Migration]) -> State:
     with _connected(admin) as connection:
         known = _history(connection)
         return State(
-            [m.name for m in migrations if m.name in known],
-            [m.name for m in migrations if m.name not in known],
-            [m.name for m in migrations if m.name in known and known[m.name][0] != m.sha256],
+            [m.name for m in migrations if m.key in known],
+            [m.name for m in migrations if m.key not in known],
+            [m.name for m in migrations if m.key in known and known[m.key][0] != m.sha256],
             _defects(connection) if known else [],
         )
 
@@ -129,15 +134,15 @@ def _lock(connection: Connection) -> None:
         ) from None
 
 
-def _history(connection: Connection) -> dict[str, tuple[bytes, Any]]:
+def _history(connection: Connection) -> dict[tuple[str, str], tuple[bytes, Any]]:
     if connection.execute("select pg_catalog.to_regclass('tenantry.migrations')").fetchone()[0] is None:
         return {}
-    rows = connection.execute("select name, sha256, applied_at from tenantry.migrations").fetchall()
-    return {name: (bytes(sha256), applied_at) for name, sha256, applied_at in rows}
+    rows = connection.execute("select kind, name, sha256, applied_at from tenantry.migrations").fetchall()
+    return {(kind, name): (bytes(sha256), applied_at) for kind, name, sha256, applied_at in rows}
 
 
-def _check_unchanged(migration: Migration, known: dict[str, tuple[bytes, Any]]) -> None:
-    found = known.get(migration.name)
+def _check_unchanged(migration: Migration, known: dict[tuple[str, str], tuple[bytes, Any]]) -> None:
+    found = known.get(migration.key)
     if found is not None and found[0] != migration.sha256:
         raise MigrationChanged(file=migration.name, applied_on=found[1])
 

@@ -43,13 +43,13 @@ async def check_migrations(
     return compare(wanted, _history(rows), round((time.perf_counter() - started) * 1000, 3))
 
 
-def compare(wanted: Sequence[Migration], applied: Mapping[str, tuple[str, str]], took_ms: float = 0.0) -> Check:
-    """What `applied`, name → (kind, checksum as hex), says about the files that this code knows."""
-    known = {file.name for file in wanted}
-    waiting = [file.name for file in wanted if file.name not in applied]
-    changed = [file.name for file in wanted if file.name in applied and applied[file.name][1] != file.sha256.hex()]
+def compare(wanted: Sequence[Migration], applied: Mapping[tuple[str, str], str], took_ms: float = 0.0) -> Check:
+    """What `applied`, (kind, name) → checksum as hex, says about the files that this code knows."""
+    known = {file.key for file in wanted}
+    waiting = [file.name for file in wanted if file.key not in applied]
+    changed = [file.name for file in wanted if file.key in applied and applied[file.key] != file.sha256.hex()]
     # An application's files may be elsewhere than its code (a container without them): only our own are compared this way.
-    newer = sorted(name for name, (kind, _) in applied.items() if kind == "built-in" and name not in known)
+    newer = sorted(key[1] for key in applied if key[0] == "built-in" and key not in known)
     details = {"waiting": waiting, "changed": changed, "newer": newer}
     found = [
         f"{len(names)} {words}"
@@ -66,6 +66,6 @@ def is_newer(check: Check) -> bool:
     return bool(check.details.get("newer"))
 
 
-def _history(rows: Sequence[Row]) -> dict[str, tuple[str, str]]:
+def _history(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     texts = (tuple((value or b"").decode("utf-8", "replace") for value in row) for row in rows)
-    return {name: (kind, sha256) for name, kind, sha256 in texts}
+    return {(kind, name): sha256 for name, kind, sha256 in texts}
