@@ -60,6 +60,7 @@ class Database:
     def __init__(self, urls: Urls, superuser: DatabaseUrl) -> None:
         self.urls = urls
         self.superuser = superuser
+        self.home = Path(tempfile.mkdtemp(prefix="tenantry-home-"))
         self.admin: psycopg.Connection[Any] = psycopg.connect(
             superuser.reveal(), autocommit=True, cursor_factory=psycopg.RawCursor
         )
@@ -69,7 +70,7 @@ class Database:
         urls = self.urls
         given: dict[str, Any] = {
             "database_url": urls.platform, "database_auth_url": urls.auth, "database_ops_url": urls.ops,
-            "database_admin_url": urls.admin, "database_direct_url": urls.direct, "pool_size": 4, **over,
+            "database_admin_url": urls.admin, "database_direct_url": urls.direct, "pool_size": 4, "home": self.home, **over,
         }  # fmt: skip
         return Settings(**given)
 
@@ -141,6 +142,7 @@ class Cluster:
             yield made
         finally:
             made.admin.close()
+            shutil.rmtree(made.home, ignore_errors=True)
             self.admin.execute(f"drop database {name} with (force)")
 
     def stop(self) -> None:

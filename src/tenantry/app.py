@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import ModuleType
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
     from tenantry.db.migrate import Migration
     from tenantry.dispatch import Dispatcher
     from tenantry.http import AsgiShell, Request, Response, Running
-    from tenantry.ops import Health
+    from tenantry.ops import Health, Slots
+    from tenantry.signals import Store
 
     Resources = TypeVar("Resources", default=None)
 else:
@@ -36,6 +38,7 @@ else:
     Resources = TypeVar("Resources")
 
 Case = Literal["camel", "as_written"]
+log = logging.getLogger("tenantry")
 
 
 class Tenantry(Generic[Resources]):
@@ -194,8 +197,10 @@ class _Open:
         from tenantry.rpc import Limits
 
         table = app.procedures()
-        signals = Signals(list(table))
         async with AsyncExitStack() as stack:
+            slots, store = _slots(settings)
+            stack.callback(slots.close)
+            signals = Signals({path: procedure.type for path, procedure in table.items()}, store)
             resources = await stack.enter_async_context(_entered(app._resources_factory, settings))  # pyright: ignore[reportPrivateUsage]
             self = cls(settings, signals, stack, resources)
             if settings.database_url is None:
@@ -239,6 +244,19 @@ class _Open:
         finally:
             # The resources last: what still ran until now may have used them.
             await self.stack.aclose()
+
+
+def _slots(settings: Settings) -> tuple[Slots, Store | None]:
+    """This worker's counts in the run directory, where the other processes find them; in memory if that cannot be."""
+    from tenantry.ops import Slots
+
+    slots = Slots(settings.home / "run")
+    try:
+        return slots, slots.claim()
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        log.warning("metrics are of this worker alone, since TENANTRY_HOME cannot be written: %s", why)
+        return slots, None
 
 
 def _migrations(settings: Settings) -> list[Migration]:

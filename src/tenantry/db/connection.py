@@ -7,6 +7,7 @@ trip's ticket. DEAD is final: a new object connects.
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from tenantry.db.cancel import Cancel
@@ -115,6 +116,7 @@ class Connection:
     def send(self, trip: Trip) -> None:
         """Queue a trip's messages and write them in one piece."""
         self.trip = trip
+        trip.sent_at = perf_counter()
         pg = self.pg
         query = trip.query
         try:

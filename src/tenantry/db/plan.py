@@ -39,7 +39,7 @@ class Plan:
     """One statement of one procedure. `prepare` asks PostgreSQL once; then `dump` and `load` cost no I/O."""
 
     __slots__ = (
-        "dumper", "is_sure", "is_write", "kind", "missing", "order", "procedure", "query", "raw", "read_only", "rows", "text",
+        "dumper", "is_sure", "is_write", "kind", "missing", "operation", "order", "procedure", "query", "raw", "read_only", "rows", "text",
         "transformer", "type", "where",
     )  # fmt: skip
 
@@ -51,6 +51,7 @@ class Plan:
                 procedure=procedure, where=where, why=f"a handler's SQL does not begin with {keyword or text[:20]!r}",
                 cure=f"Only {', '.join(sorted(ALLOWED))} may; the rest belongs into a migration.",
             )  # fmt: skip
+        self.operation = keyword.lower()
         self.kind: Kind = kind
         self.type = type_
         self.text = text

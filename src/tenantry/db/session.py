@@ -10,6 +10,7 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import msgspec
@@ -155,6 +156,7 @@ class Statements:
         assert plan.dumper is not None  # prepared
         trip = self._trip(query=plan.raw, params=params, formats=plan.dumper.formats, begins=True)
         await self._over(trip)
+        self._count(plan, trip)
         if trip.failure is not None:
             self.broken = self._error(plan, trip.failure)
             raise self.broken
@@ -191,6 +193,17 @@ class Statements:
             raise
         if self.trip is trip:
             self.trip = None
+
+    def _count(self, plan: Plan, trip: Trip) -> None:
+        """Tell how long the statement's trip took, and how long entering the tenant."""
+        if not trip.sent_at:
+            return
+        signals = self.pool.signals
+        failure = trip.failure
+        outcome = 0 if failure is None else outcome_of(failure)
+        signals.statement(plan.operation, outcome, (perf_counter() - trip.sent_at) * 1000)
+        if trip.entered is not None:
+            signals.entered(int.from_bytes(trip.entered.get_value(0, 4) or b"") / 1000)
 
     def _error(self, plan: Plan, failure: WireFailure) -> TenantryError:
         """The error of a failed trip; a row that a policy refused is counted."""
@@ -274,6 +287,7 @@ class Session(Statements):
 
         def landed(trip: Trip) -> None:
             self.trip = None
+            self._count(plan, trip)
             failure = trip.failure
             if failure is None:
                 try:
@@ -342,6 +356,13 @@ class Transaction(Statements):
     """`async with ctx.transaction() as tx`: `one`, `maybe`, `all`, `run`, `page`, `lock`."""
 
     __slots__ = ()
+
+
+def outcome_of(failure: WireFailure) -> int:
+    """The place of a failed statement in `signals.OUTCOMES`."""
+    if failure.kind == "server":
+        return 2 if failure.sqlstate == "57014" else 1
+    return 2 if failure.kind in ("deadline", "cancelled") else 3
 
 
 def parameters(plan: Plan, values: tuple[Any, ...]) -> list[bytes | None]:

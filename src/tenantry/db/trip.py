@@ -100,7 +100,7 @@ class Trip:
 
     __slots__ = (
         "connection", "deadline", "describes", "done", "entered", "entry", "error", "failure", "formats", "params", "query",
-        "repeats", "result", "ticket", "value", "verb", "waits_until",
+        "repeats", "result", "sent_at", "ticket", "value", "verb", "waits_until",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +128,8 @@ class Trip:
         self.repeats = 0
         self.connection: Connection | None = None
         """Where it ran. After a trip with a BEGIN it stays leased, until a COMMIT or ROLLBACK or an error."""
+        self.sent_at = 0.0
+        """When it left (`time.perf_counter`); 0 while it waits for a connection."""
         self.ticket = 0
         """Which lease of the connection: the one that `Connection.go_on` asks for."""
         self.entered: abc.PGresult | None = None

@@ -18,7 +18,12 @@ FATAL_ERROR, PIPELINE_SYNC, PIPELINE_ABORTED = 7, 10, 11
 IDLE, INTRANS, INERROR = 0, 2, 3
 BINARY = 1
 
-ENTER = b"select * from tenantry.enter($1::bytea, $2::boolean, $3::text, $4::uuid, $5::integer)"
+ENTER = (
+    b"select e.*, pg_catalog.date_part('microseconds', "
+    b"pg_catalog.clock_timestamp() operator(pg_catalog.-) pg_catalog.statement_timestamp())::pg_catalog.int4 as entered_us"
+    b" from tenantry.enter($1::bytea, $2::boolean, $3::text, $4::uuid, $5::integer) as e"
+)
+"""Who enters, and how long PostgreSQL took for it: its own clock says so in the same trip, from Execute to the answer."""
 ENTER_FORMATS = [1, 1, 1, 1, 1]
 VERBS = {
     "BEGIN": b"begin",

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from tenantry.ops.health import Health, health_router
+from tenantry.ops.metrics import Slots
 
-__all__ = ["Health", "health_router"]
+__all__ = ["Health", "Slots", "health_router"]
