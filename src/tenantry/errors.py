@@ -438,3 +438,12 @@ class IsolationBroken(StartError):
     says = "Isolation does not hold on this database:\n{lines}"
     remedy = "Run: tenantry db push   (it repairs policies, row security and get_current_tenant_id)"
     section = "rls-policy-violations"
+
+
+class VerifyImpossible(StartError):
+    """`tenantry verify` could not look, or could not try: nothing is proved either way."""
+
+    code = "VERIFY_IMPOSSIBLE"
+    says = "Isolation could not be judged: {why}."
+    remedy = "{cure}"
+    section = "rls-policy-violations"

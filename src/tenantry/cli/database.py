@@ -16,7 +16,7 @@ from tenantry.settings import Settings
 def push(arguments: argparse.Namespace) -> int:
     """Apply what is not applied, and repair."""
     from tenantry.db.migrate import push as push_all
-    from tenantry.tenancy import REPAIRS
+    from tenantry.tenancy import REPAIRS, holes
 
     settings, admin = ready(Settings.load())
     try:
@@ -26,7 +26,7 @@ def push(arguments: argparse.Namespace) -> int:
         permissions = None
     done = push_all(
         admin, migrations(settings), urls=settings.urls(), repairs=REPAIRS, is_repairing=not arguments.no_repair,
-        permissions=permissions, report=(lambda _: None) if arguments.json else tell,
+        permissions=permissions, report=(lambda _: None) if arguments.json else tell, look=holes,
     )  # fmt: skip
     if arguments.json:
         show({"applied": done.applied, "repaired": done.repaired})
@@ -38,6 +38,7 @@ def push(arguments: argparse.Namespace) -> int:
 def status(arguments: argparse.Namespace) -> int:
     """What is applied, what waits, what is open; exit code 1 if anything is amiss."""
     from tenantry.db.migrate import status as look
+    from tenantry.tenancy import holes
 
     settings = Settings.load()
     own = embedded(settings)
@@ -52,7 +53,7 @@ def status(arguments: argparse.Namespace) -> int:
                 say("The embedded server is not running. Start it: tenantry db start")
             return 1
     settings, admin = ready(settings)
-    state = look(admin, migrations(settings))
+    state = look(admin, migrations(settings), holes)
     if arguments.json:
         show(
             {

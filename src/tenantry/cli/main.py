@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
-from tenantry.errors import BuilderError, SettingsFaulty, StartError
+from tenantry.errors import BuilderError, SettingsFaulty, StartError, VerifyImpossible
 
 Run = Callable[[argparse.Namespace], int]
 
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(parsed)
     except (StartError, BuilderError) as error:
         sys.stderr.write(f"{error}\n")
-        return 2 if isinstance(error, SettingsFaulty) else 1
+        return 2 if isinstance(error, (SettingsFaulty, VerifyImpossible)) else 1
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
@@ -85,6 +85,29 @@ def make_parser() -> argparse.ArgumentParser:
     create.add_argument("--tenant", required=True, help="slug or id")
     create.add_argument("--email", required=True)
     create.add_argument("--ttl", default="1 day", help="how long it lives, as PostgreSQL's interval (default: 1 day)")
+    verify = _command(
+        commands, "verify", "verify:run", "prove that tenants are kept apart on this database",
+        "tenantry verify --probe --html isolation.html",
+    )  # fmt: skip
+    verify.add_argument(
+        "--probe", action="store_true", help="try the crossings too, in a transaction that is rolled back"
+    )
+    verify.add_argument("--long", action="store_true", help="list every attempt, and what cannot be proved in full")
+    verify.add_argument("--junit", metavar="FILE", help="write JUnit XML")
+    verify.add_argument("--html", metavar="FILE", help="write a page that stands by itself")
+    verify.add_argument("--url", help="another database, with row security by a setting")
+    verify.add_argument("--role", help="with --url: the role that the application signs in as")
+    verify.add_argument("--setting", help="with --url: the setting that tells the tenant (app.tenant)")
+    verify.add_argument(
+        "--column", default="tenant_id", help="with --url: the column that holds it (default: tenant_id)"
+    )
+    verify.add_argument(
+        "--value-type", choices=("uuid", "bigint", "text"), default="uuid", help="with --url: its type (default: uuid)"
+    )
+    verify.add_argument(
+        "--tenant", action="append", default=[], metavar="VALUE[=SETTING]",
+        help="with --url and --probe, twice: two tenants to cross between, and what the setting is for each where it differs",
+    )  # fmt: skip
     _command(
         commands,
         "settings",

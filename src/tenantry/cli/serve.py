@@ -87,15 +87,15 @@ def _listen(settings: Settings) -> socket.socket:
 
 def _migrate(settings: Settings, admin: DatabaseUrl, app: Tenantry[Any]) -> None:
     from tenantry.db.migrate import push, status
-    from tenantry.tenancy import REPAIRS
+    from tenantry.tenancy import REPAIRS, holes
 
     files = migrations(settings)
     if settings.env == "development":
         urls = settings.urls()
-        push(admin, files, urls=urls, repairs=REPAIRS, permissions=app.permissions, report=tell)
+        push(admin, files, urls=urls, repairs=REPAIRS, permissions=app.permissions, report=tell, look=holes)
         return
     if settings.is_given("DATABASE_ADMIN_URL"):
-        found = status(admin, files)
+        found = status(admin, files, holes)
         if found.waiting or found.changed:
             why = f"{len(found.waiting)} migrations are not applied, {len(found.changed)} were edited afterwards"
             raise DatabaseNotReady(why=why, cure="Run: tenantry db status, then tenantry db push")

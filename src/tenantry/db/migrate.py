@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 LOCK_TRIES = 5
 NO_TRANSACTION = re.compile(r"^\s*--\s*tenantry:\s*no-transaction", re.MULTILINE)
+Defect = tuple[str, str, str, str]
+"""(check, object, what is wrong, remedy)"""
+Look = Callable[[Any], list[Defect]]
+"""The fast half of `tenantry verify`, given from above (`tenantry.tenancy.verify.holes`); without it `tenantry.defects()` is asked."""
 Connection = Any  # psycopg.Connection[Any]: the library is loaded when a command runs
 
 
@@ -71,7 +75,7 @@ def application_migrations(folder: Path) -> list[Migration]:
 def push(
     admin: DatabaseUrl, migrations: Sequence[Migration], *, urls: Urls | None = None, repairs: Sequence[str] = (),
     is_repairing: bool = True, permissions: Mapping[str, tuple[str, str]] | None = None,
-    report: Callable[[str], None] = lambda _: None,
+    report: Callable[[str], None] = lambda _: None, look: Look | None = None,
 ) -> Pushed:  # fmt: skip
     """Apply what is not applied yet, then repair. `repairs` are names of migrations that may be run again at any time.
 
@@ -84,7 +88,7 @@ def push(
         for migration in migrations:
             _check_unchanged(migration, known)
             if migration.key not in known:
-                _apply(connection, migration)
+                _apply(connection, migration, look)
                 applied.append(migration.name)
                 report(f"applied {migration.name}")
         if urls is not None:
@@ -94,11 +98,11 @@ def push(
         repaired = _repair(connection, [m for m in migrations if m.name in repairs]) if is_repairing else []
         for line in repaired:
             report(line)
-        _check(connection, None)
+        _check(connection, None, look)
         return Pushed(applied, repaired)
 
 
-def status(admin: DatabaseUrl, migrations: Sequence[Migration]) -> State:
+def status(admin: DatabaseUrl, migrations: Sequence[Migration], look: Look | None = None) -> State:
     """Look, and change nothing."""
     with _connected(admin) as connection:
         known = _history(connection)
@@ -106,7 +110,7 @@ def status(admin: DatabaseUrl, migrations: Sequence[Migration]) -> State:
             [m.name for m in migrations if m.key in known],
             [m.name for m in migrations if m.key not in known],
             [m.name for m in migrations if m.key in known and known[m.key][0] != m.sha256],
-            _defects(connection) if known else [],
+            _defects(connection, look) if known else [],
         )
 
 
@@ -147,7 +151,7 @@ def _check_unchanged(migration: Migration, known: dict[tuple[str, str], tuple[by
         raise MigrationChanged(file=migration.name, applied_on=found[1])
 
 
-def _apply(connection: Connection, migration: Migration) -> None:
+def _apply(connection: Connection, migration: Migration, look: Look | None) -> None:
     import psycopg
 
     for left in reversed(range(LOCK_TRIES)):
@@ -166,7 +170,7 @@ def _apply(connection: Connection, migration: Migration) -> None:
                 connection.execute(migration.text)
                 connection.execute("reset role")
                 if migration.kind == "application":
-                    _check(connection, migration)
+                    _check(connection, migration, look)
                 _write_down(connection, migration)
         except psycopg.errors.LockNotAvailable:
             if left == 0:
@@ -207,25 +211,30 @@ def _failed(migration: Migration, error: psycopg.Error) -> MigrationFailed:
     )
 
 
-def _defects(connection: Connection) -> list[tuple[str, str, str, str]]:
+def _defects(connection: Connection, look: Look | None) -> list[Defect]:
     if connection.execute("select pg_catalog.to_regprocedure('tenantry.defects()')").fetchone()[0] is None:
         return []
     connection.execute("set role tenantry_owner")  # the migrating login itself reads nothing
-    found = connection.execute("select check_id, object, detail, cure from tenantry.defects() order by 1, 2").fetchall()
+    if look is None:
+        text = "select check_id, object, detail, cure from tenantry.defects() order by 1, 2"
+        found = connection.execute(text).fetchall()
+    else:
+        found = look(connection)
     connection.execute("reset role")
     return found
 
 
-def _check(connection: Connection, migration: Migration | None) -> None:
+def _check(connection: Connection, migration: Migration | None, look: Look | None) -> None:
     """Isolation holds, or it is said what is open. Inside a file's transaction this undoes the file."""
-    found = _defects(connection)
+    found = _defects(connection, look)
     for check, table, _, _ in found:
         if check == "unprotected" and migration is not None:
             raise TableNotProtected(
                 file=migration.name, line=_line_of(migration.text, table), table=table.removeprefix("public.")
             )
     if found:
-        lines = "\n".join(f"  {table}: {detail}\n    {cure}" for _, table, detail, cure in found)
+        indented = [(table, detail, cure.replace("\n", "\n    ")) for _, table, detail, cure in found]
+        lines = "\n".join(f"  {table}: {detail}\n    {cure}" for table, detail, cure in indented)
         raise IsolationBroken(lines=lines, defects=found)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from tenantry.errors import DatabaseNotReady, IsolationBroken, LogsBindValues, RoleTooStrong, SettingsFaulty
 from tenantry.settings import Settings
+from tenantry.tenancy.verify import holes
 
 _WHO = """
 select r.rolname, r.rolsuper, r.rolbypassrls,
@@ -62,11 +63,11 @@ def _check_role(connection: Any, settings: Settings) -> None:
 def _check_entrance(connection: Any) -> None:
     import psycopg
 
-    defects = connection.execute(
-        "select check_id, object, detail, cure from tenantry.defects() order by 1, 2"
-    ).fetchall()
+    defects = holes(connection)
     if defects:
-        lines = "\n".join(f"  {thing}: {detail}\n    {cure}" for _, thing, detail, cure in defects)
+        lines = "\n".join(
+            f"  {thing}: {detail}\n    {cure.replace(chr(10), chr(10) + '    ')}" for _, thing, detail, cure in defects
+        )
         raise IsolationBroken(lines=lines, defects=defects)
     try:
         connection.execute("select tenantry.enter('\\x00')")

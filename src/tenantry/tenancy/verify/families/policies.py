@@ -1,0 +1,149 @@
+"""Policies: is each there, as it was declared, bound to the tenant, and asked once a statement (V03, V04, V35, V40)?"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from tenantry.tenancy.verify.checks import found
+from tenantry.tenancy.verify.facts import DeclaredPolicy, Facts, Policy, Relation
+from tenantry.tenancy.verify.report import Finding
+from tenantry.tenancy.verify.subject import identifier
+
+_PER_ROW = re.compile(
+    r"(?<!SELECT )(?<![\w.\"])((?:\"?\w+\"?\.)?(?:get_current_tenant_id|user_id|role|uid|jwt)\(\)|current_setting\('[^']*'(?:::text)?(?:, (?:true|false))?\))"
+)
+
+
+def judge(facts: Facts) -> Iterator[Finding]:
+    """Every policy, and every one that should be there."""
+    if facts.registry is not None:
+        yield from _declared(facts)
+    else:
+        bound = bound_functions(facts)
+        for policy in facts.policies:
+            yield from _by_setting(facts, policy, bound)
+        yield from _commands(facts)
+    for policy in facts.policies:
+        yield from _per_row(facts, policy)
+
+
+def create(policy: DeclaredPolicy) -> str:
+    """A declared policy as SQL."""
+    text = f"create policy {identifier(policy.name)} on {policy.relation_name} for {policy.command} to {identifier(policy.role) if policy.role != 'public' else 'public'}"
+    if policy.using_expression is not None:
+        text += f"\n    using ({policy.using_expression})"
+    if policy.check_expression is not None:
+        text += f"\n    with check ({policy.check_expression})"
+    return text + ";"
+
+
+def _declared(facts: Facts) -> Iterator[Finding]:
+    assert facts.registry is not None
+    there = {(policy.relation, policy.name): policy for policy in facts.policies}
+    for wanted in facts.registry.policies:
+        table = facts.by_oid.get(wanted.relation)
+        if table is None:
+            continue  # dropped since
+        policy = there.get((wanted.relation, wanted.name))
+        named = f"{wanted.name} on {table.name}"
+        if policy is None:
+            yield found("V03", "policy", named, "the policy is missing", create(wanted))
+        elif not (
+            policy.is_permissive and policy.command == wanted.command and policy.roles == [wanted.role]
+            and policy.using_expression == wanted.using_expression and policy.check_expression == wanted.check_expression
+        ):  # fmt: skip
+            yield found("V35", "policy", named, "the policy is not as it was declared",
+                        f"drop policy {identifier(wanted.name)} on {table.name};\n{create(wanted)}")  # fmt: skip
+    known = {(one.relation, one.name) for one in facts.registry.policies}
+    for policy in facts.policies:
+        if policy.is_permissive and policy.relation in facts.declared and (policy.relation, policy.name) not in known:
+            yield found("V04", "policy", f"{policy.name} on {policy.relation_name}", "the policy opens rows, and nobody declared it",
+                        f"drop policy {identifier(policy.name)} on {policy.relation_name};\n-- To narrow instead of open: create policy … as restrictive …")  # fmt: skip
+
+
+def bound_functions(facts: Facts) -> frozenset[str]:
+    """Functions whose text asks for the setting, or calls one that does: bare names."""
+    setting = facts.subject.setting or ""
+    names: set[str] = set()
+    for _ in range(4):
+        before = len(names)
+        for function in facts.functions:
+            if asks(function.source, setting, names):
+                names.add(_bare(function.name))
+        if len(names) == before:
+            break
+    return frozenset(names)
+
+
+def asks(text: str, setting: str, functions: set[str] | frozenset[str]) -> bool:
+    """Whether an expression depends on the setting."""
+    if setting in text:
+        return True
+    return any(name in functions for name in re.findall(r"(\w+)\"?\s*\(", text))
+
+
+def _bare(name: str) -> str:
+    return name.partition("(")[0].rpartition(".")[2].strip('"')
+
+
+def _by_setting(facts: Facts, policy: Policy, bound: frozenset[str]) -> Iterator[Finding]:
+    table = facts.by_oid.get(policy.relation)
+    if table is None or not policy.is_permissive or not policy.is_mine:
+        return
+    setting = facts.subject.setting or ""
+    expressions = [text for text in (policy.using_expression, policy.check_expression) if text is not None]
+    loose = [text for text in expressions if not asks(text, setting, bound)]
+    if not loose and _has_open_branch(expressions, setting, bound):
+        loose = expressions
+    if table.tenant_type is None and policy.command == "select":
+        return  # a table that all tenants read, by a policy that somebody wrote
+    if loose:
+        predicate = facts.subject.predicate
+        clauses = ([f"using ({predicate})"] if policy.command != "insert" else []) + (
+            [f"with check ({predicate})"] if policy.command not in ("select", "delete") else []
+        )
+        yield found("V04", "policy", f"{policy.name} on {policy.relation_name}", f"its condition does not depend on {setting}: {loose[0]}",
+                    f"alter policy {identifier(policy.name)} on {policy.relation_name} {' '.join(clauses)};" if table.tenant_type
+                    else f"drop policy {identifier(policy.name)} on {policy.relation_name};")  # fmt: skip
+
+
+def _has_open_branch(expressions: list[str], setting: str, bound: frozenset[str]) -> bool:
+    """Whether a part of `a OR b` is free of the setting: then that part alone opens rows to everybody."""
+    for text in expressions:
+        parts = re.split(r"\bOR\b", text)
+        if len(parts) > 1 and any(not asks(part, setting, bound) for part in parts):
+            return True
+    return False
+
+
+def _commands(facts: Facts) -> Iterator[Finding]:
+    for table in facts.relations:
+        if not (table.is_table and table.has_rls) or facts.is_unbound or table.parent is not None:
+            continue
+        for command in ("select", "insert", "update", "delete"):
+            if command in table.reachable and not _speaks(facts, table, command):
+                yield found("V03", "table", table.name, f"{facts.subject.role} may {command}, and no policy says which rows",
+                            f"revoke {command} on {table.name} from public, {identifier(facts.subject.role)};\n-- or: create policy … on {table.name} for {command} …",
+                            level="note")  # fmt: skip
+
+
+def _speaks(facts: Facts, table: Relation, command: str) -> bool:
+    return any(
+        one.relation == table.oid and one.is_mine and one.is_permissive and one.command in (command, "all")
+        for one in facts.policies
+    )
+
+
+def _per_row(facts: Facts, policy: Policy) -> Iterator[Finding]:
+    table = facts.by_oid.get(policy.relation)
+    if table is None or not policy.is_mine or table.tenant_type is None:
+        return
+    clauses: list[str] = []
+    for word, text in (("using", policy.using_expression), ("with check", policy.check_expression)):
+        if text is not None and _PER_ROW.search(text):
+            once = _PER_ROW.sub(r"(select \1)", text)
+            clauses.append(f"{word} ({once})")
+    if clauses:
+        yield found("V40", "policy", f"{policy.name} on {policy.relation_name}", "it calls a function for each row: write (select …) around the call",
+                    f"alter policy {identifier(policy.name)} on {policy.relation_name} {' '.join(clauses)};")  # fmt: skip
