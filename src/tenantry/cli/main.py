@@ -116,6 +116,7 @@ def make_parser() -> argparse.ArgumentParser:
         "tenantry settings",
     )
     _alerts(commands)
+    _incidents(commands)
     _command(commands, "version", "about:version", "the version", "tenantry version")
     return parser
 
@@ -134,6 +135,11 @@ def _alerts(commands: Any) -> None:
         "tenantry alerts set HighErrorRate.ratio=0.02",
     )  # fmt: skip
     change.add_argument("threshold", nargs="+", metavar="ALERT.NAME=VALUE")
+    test = _command(
+        alerts, "test", "incidents:test", "send a test message to every channel, or to one person's",
+        "tenantry alerts test --person ann",
+    )  # fmt: skip
+    test.add_argument("--person", help="only somebody of the on-call list")
     replay = _command(
         alerts, "replay", "alerts:replay", "run a file of cases through the rules", "tenantry alerts replay cases.yaml"
     )
@@ -146,6 +152,55 @@ def _alerts(commands: Any) -> None:
     export.add_argument("--job", default="platform-api", help="the scrape job's name (default: platform-api)")
     export.add_argument("--service", default="platform-api", help="the label service (default: platform-api)")
     export.add_argument("--more", action="store_true", help="also what is not of the runbook's nine")
+
+
+def _incidents(commands: Any) -> None:
+    incident = commands.add_parser("incident", help="what is, and was, the matter").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    listed = _command(incident, "list", "incidents:list_", "open incidents", "tenantry incident list --all")
+    listed.add_argument("--all", action="store_true", help="also what is resolved")
+    _command(
+        incident, "show", "incidents:show_one", "one incident with its timeline", "tenantry incident show inc-1a2b3c4d"
+    ).add_argument("id")
+    for name, says, example in (
+        ("ack", "take an incident: no repeats, no next level", "tenantry incident ack inc-1a2b3c4d --by ann"),
+        ("resolve", "say that it is over", "tenantry incident resolve inc-1a2b3c4d --by ann"),
+        ("note", "write a line into the timeline", 'tenantry incident note inc-1a2b3c4d --by ann "disk replaced"'),
+    ):
+        command = _command(incident, name, f"incidents:{name}", says, example)
+        command.add_argument("id")
+        if name == "note":
+            command.add_argument("text")
+        command.add_argument("--by", required=True, help="who says it")
+    opened = _command(
+        incident, "open", "incidents:open_", "open one by hand, and page",
+        'tenantry incident open --kind security --by ann "a laptop was stolen"',
+    )  # fmt: skip
+    opened.add_argument("--kind", required=True, choices=("corruption", "rls_breach", "security", "data_breach"))
+    opened.add_argument("--by", required=True, help="who opens it")
+    opened.add_argument("text", help="what happened, in a line")
+
+    silence = _command(
+        commands, "silence", "incidents:silence", "what is not to be told of for a while",
+        'tenantry silence --match alertname=MemoryHigh --for 2h --by ann --why "resizing"',
+    )  # fmt: skip
+    silence.add_argument(
+        "--match", action="append", default=[], metavar="LABEL=VALUE", help="also !=, =~, !~; all must hold"
+    )
+    silence.add_argument("--for", dest="length", default="", metavar="TIME", help="30m, 2h, at most 7d")
+    silence.add_argument("--by", default="", help="who says it")
+    silence.add_argument("--why", default="", help="the reason")
+    silences = silence.add_subparsers(metavar="ACTION")
+    _command(silences, "list", "incidents:silences", "the silences that hold", "tenantry silence list")
+    end = _command(silences, "end", "incidents:end_silence", "end one now", "tenantry silence end sil-1a2b3c --by ann")
+    end.add_argument("id")
+    end.add_argument("--by", required=True)
+
+    oncall = _command(
+        commands, "oncall", "incidents:oncall", "who is paged now; 1 if a level is empty", "tenantry oncall"
+    )
+    oncall.add_argument("--at", metavar="TIME", help="at another moment: 2026-12-24T09:00:00+01:00")
 
 
 def _command(

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple,
 import msgspec
 from msgspec.structs import replace
 
-from tenantry.settings.secret import DatabaseUrl
+from tenantry.settings.secret import DatabaseUrl, Secret
 
 if TYPE_CHECKING:
     from tenantry.settings.reading import Described, Shown
@@ -218,6 +218,52 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         Literal["auto", "json", "text"],
         Setting("TENANTRY_LOG", "Form of the log; auto is text on a terminal, else JSON lines."),
     ] = "auto"
+
+    service: Annotated[str, Setting("TENANTRY_SERVICE", "Name of this service in alerts, incidents and messages.")] = (
+        "platform-api"
+    )
+    notify: Annotated[
+        Secret | None,
+        Setting(
+            "TENANTRY_NOTIFY",
+            "Channels that read along (Slack): apprise URLs with spaces between, each with an optional [severity section] before it.",
+            shown_default="none",
+        ),
+    ] = None
+    notify_l1: Annotated[
+        Secret | None,
+        Setting(
+            "TENANTRY_NOTIFY_L1",
+            "Channels that page level 1, the first that takes the page: apprise URLs.",
+            shown_default="none",
+        ),
+    ] = None
+    notify_l2: Annotated[
+        Secret | None, Setting("TENANTRY_NOTIFY_L2", "The same for level 2.", shown_default="none")
+    ] = None
+    notify_l3: Annotated[
+        Secret | None, Setting("TENANTRY_NOTIFY_L3", "The same for level 3.", shown_default="none")
+    ] = None
+    oncall: Annotated[
+        Path | None,
+        Setting("TENANTRY_ONCALL", "The on-call list.", shown_default="oncall.toml in TENANTRY_HOME"),
+    ] = None
+    heartbeat_url: Annotated[
+        Secret | None,
+        Setting(
+            "TENANTRY_HEARTBEAT_URL",
+            "Asked by GET each minute while the watcher is well: a watcher outside this machine that pages when it stops.",
+            shown_default="none",
+        ),
+    ] = None
+    pagerduty_secret: Annotated[
+        Secret | None,
+        Setting(
+            "TENANTRY_PAGERDUTY_SECRET",
+            "Signing secret of PagerDuty's webhook to /hooks/pagerduty, which brings acknowledgements.",
+            shown_default="none: the webhook is not served",
+        ),
+    ] = None
 
     sources: Mapping[str, str] = {}
     """Where each value came from, by name: "environment" or ".env:12"; names that are missing have their default."""

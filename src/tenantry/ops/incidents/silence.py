@@ -22,7 +22,7 @@ class SilenceFaulty(StartError):
 
     code = "SILENCE_FAULTY"
     says = "This silence cannot be made: {why}."
-    remedy = 'As in: tenantry silence add --match alertname=MemoryHigh --for 2h --by ann --why "resizing"'
+    remedy = 'As in: tenantry silence --match alertname=MemoryHigh --for 2h --by ann --why "resizing"'
 
 
 class Matcher(Struct, frozen=True):

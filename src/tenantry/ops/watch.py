@@ -1,0 +1,264 @@
+"""The watcher's work: each tick a sampling and an evaluation, each second the desk, the outbox and the commands. Fails soft.
+
+It goes on when workers hang and when PostgreSQL is gone: what it must remember lies in files (`incidents.book`), and the database
+gets a copy when it is there. Whatever fails in one part is logged by its kind, and the other parts go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tenantry.ops.alerts import RULES, Evaluator, Series, limits
+from tenantry.ops.incidents import LEVELS, Desk, Level, Notice, Pace
+from tenantry.ops.incidents.book import Book, Command, Memory, Reply
+from tenantry.ops.incidents.heartbeat import Heartbeat
+from tenantry.ops.incidents.record import Record
+from tenantry.ops.incidents.steady import Steady, boot_id
+from tenantry.ops.notify import Channel, Oncall, Outbox, Sender, Sending, channels
+from tenantry.ops.notify.oncall import read as read_oncall
+from tenantry.settings import Secret, Settings
+
+log = logging.getLogger("tenantry.watch")
+Sample = Callable[[], Awaitable[Mapping[Series, float | None] | None]]
+KEEP_SECONDS = 30 * 86_400.0
+"""How long a resolved incident stays in the watcher's file."""
+
+
+class Watch:
+    """One watcher. `sample` gives the metrics of now, or None when they cannot be had."""
+
+    def __init__(self, settings: Settings, sample: Sample, *, tick_seconds: float = 15.0) -> None:
+        self.settings = settings
+        self.sample = sample
+        self.scale = tick_seconds / 15.0
+        self.tick_seconds = tick_seconds
+        self.book = Book(settings.home)
+        self.levels = given_levels(settings)
+        self.readers = channels_of(settings.notify)
+        self.oncall = Oncall()
+        self.evaluator = Evaluator(limits=limits.load(settings.home)[0], tick_seconds=tick_seconds)
+        self.desk = Desk(
+            RULES,
+            service=settings.service,
+            new_id=lambda: f"inc-{secrets.token_hex(4)}",
+            pace=Pace().scaled(self.scale),
+        )
+        self.outbox = Outbox(scale=self.scale)
+        self.sender = Sender()
+        self.known: dict[str, Channel] = {}
+        self.counts: dict[tuple[str, str], int] = {}
+        """(channel, outcome) → messages: `notifications_total`."""
+        self.ticks = 0
+        self.last_tick = 0.0
+        self.sending: set[asyncio.Task[None]] = set()
+        self.heartbeat = Heartbeat(settings.heartbeat_url, every_seconds=60.0 * self.scale)
+        self.record = Record(settings)
+        self.steady = self._remember()
+        self.is_changed = True
+
+    def _remember(self) -> Steady:
+        memory = self.book.read()
+        steady = Steady(None if memory is None else memory.base)
+        if memory is not None:
+            self.desk.incidents = {incident.id: incident for incident in memory.incidents}
+            self.desk.silences = {silence.id: silence for silence in memory.silences}
+            self.evaluator.load(bytes(memory.evaluator), boot=boot_id(), monotonic=time.monotonic(), wall=steady.now())
+            self.outbox = restored(bytes(memory.outbox), self.scale)
+        return steady
+
+    # ------------------------------------------------------------------ the loop
+
+    async def run(self, stopped: asyncio.Event) -> None:
+        """Until it is told to stop; then what is under way is written down."""
+        every = min(1.0, self.tick_seconds)
+        next_tick = time.monotonic()
+        while not stopped.is_set():
+            if time.monotonic() >= next_tick:
+                # Ticks that were missed are not made up: one evaluation now, and the next a tick later.
+                next_tick = max(next_tick + self.tick_seconds, time.monotonic() + self.tick_seconds / 2)
+                await self._soft("the tick", self.tick())
+            await self._soft("the desk", self.turn())
+            try:
+                async with asyncio.timeout(every):
+                    await stopped.wait()
+            except TimeoutError:
+                continue
+        await self.close()
+
+    async def _soft(self, what: str, work: Awaitable[None]) -> None:
+        try:
+            await work
+        except Exception as error:
+            log.exception("%s of the watcher failed: %s", what, type(error).__name__)
+
+    async def tick(self) -> None:
+        """Sample, and judge."""
+        self.oncall = self._oncall()
+        try:
+            async with asyncio.timeout(max(1.0, self.tick_seconds * 0.8)):
+                values = await self.sample()
+        except Exception as error:
+            log.warning("no sample at this tick: %s", type(error).__name__)
+            values = None
+        now = time.monotonic()
+        changes = self.evaluator.tick(now, values)
+        for change in changes:
+            log.warning("alert %s is %s (value %s)", change.alert, change.to, change.value)
+        self.ticks += 1
+        self.last_tick = now
+        self.is_changed = True
+        self.record.put(self.desk, self.evaluator, self.steady.now())
+
+    async def turn(self) -> None:
+        """Commands, what is due, and sending it."""
+        now = self.steady.now()
+        for path, command in self.book.commands():
+            self.is_changed = True
+            reply = Reply(False, "it cannot be read") if command is None else self.obey(command, now)
+            self.book.answer(path, reply)
+        for notice in self.desk.tick(now, self.evaluator.verdicts):
+            self.is_changed = True
+            self.outbox.add(notice, self.candidates(notice), now)
+        for sending in self.outbox.due(now):
+            task = asyncio.create_task(self._send(sending))
+            self.sending.add(task)
+            task.add_done_callback(self.sending.discard)
+        if self.is_changed:
+            self.desk.forget(now - KEEP_SECONDS)
+            self.outbox.forget(now - KEEP_SECONDS, list(self.desk.incidents))
+            self.book.tidy()
+            self.book.write(self.memory())
+            self.is_changed = False
+        is_well = time.monotonic() - self.last_tick < 2 * self.tick_seconds
+        await self.heartbeat.turn(
+            time.monotonic(), is_well=is_well and self.outbox.oldest_seconds(now) < 3600 * self.scale
+        )
+
+    async def _send(self, sending: Sending) -> None:
+        channel = self.known.get(sending.channel)
+        is_taken = channel is not None and await self.sender.send(channel, sending.notice)
+        key = (sending.channel, "sent" if is_taken else "failed")
+        self.counts[key] = self.counts.get(key, 0) + 1
+        self.outbox.tried(sending, is_taken=is_taken, now=self.steady.now())
+        self.is_changed = True
+        self.book.write(self.memory())
+
+    async def close(self) -> None:
+        """Write down what is under way."""
+        for task in list(self.sending):
+            task.cancel()
+        self.sender.close()
+        self.book.write(self.memory())
+        await self.record.close()
+
+    # ------------------------------------------------------------------ who
+
+    def _oncall(self) -> Oncall:
+        try:
+            return read_oncall(oncall_path(self.settings))
+        except Exception as error:
+            log.warning("the on-call list cannot be read; the last one stands: %s", type(error).__name__)
+            return self.oncall
+
+    def candidates(self, notice: Notice) -> list[str]:
+        """The channels of a notice by name: of a page those of its level, then of the next ones."""
+        if notice.level is None:
+            wanted = [c for c in self.readers if c.takes(notice.severity, notice.sections)]
+        else:
+            wanted: list[Channel] = []
+            for level in LEVELS[LEVELS.index(notice.level) :]:
+                person = self.oncall.channels(level, datetime.now(timezone.utc), os.environ)
+                wanted += [c for c in [*person, *self.levels[level]] if c.takes(notice.severity, notice.sections)]
+        self.known.update({channel.name: channel for channel in wanted})
+        return list(dict.fromkeys(channel.name for channel in wanted))
+
+    # ------------------------------------------------------------------ commands
+
+    def obey(self, command: Command, now: float) -> Reply:  # noqa: PLR0911 - one line a verb
+        """Do what somebody says."""
+        desk = self.desk
+        match command.verb:
+            case "ack":
+                is_done = desk.acknowledge(command.id, command.by, now)
+                return Reply(is_done, "" if is_done else "it is not open, or somebody has it already")
+            case "resolve":
+                return Reply(desk.resolve(command.id, command.by, now), "it is not open")
+            case "note":
+                return Reply(desk.note(command.id, command.by, command.text, now), "there is no such incident")
+            case "cause" | "remedy":
+                return Reply(self._found(command, now))
+            case "open":
+                return Reply(True, desk.open(command.kind, command.by, command.text, now).id)  # pyright: ignore[reportArgumentType] - checked by the command
+            case "silence":
+                if command.silence is None:
+                    return Reply(False, "no silence was given")
+                desk.silences[command.silence.id] = command.silence
+                return Reply(True, command.silence.id)
+            case "unsilence":
+                return Reply(desk.silences.pop(command.id, None) is not None, "there is no such silence")
+
+    def _found(self, command: Command, now: float) -> bool:
+        """What the doctor found or did goes into every open incident, or the one that it names."""
+        from tenantry.ops.incidents import Entry
+
+        found = [i for i in self.desk.incidents.values() if i.is_open and command.id in ("", i.id)]
+        for incident in found:
+            incident.timeline.append(Entry(now, command.by, command.verb, command.text))
+        return bool(found)
+
+    # ------------------------------------------------------------------ memory
+
+    def memory(self) -> Memory:
+        """Everything that must outlive a restart."""
+        now = self.steady.now()
+        evaluator = self.evaluator.dump(boot=boot_id(), monotonic=time.monotonic(), wall=now)
+        return Memory(
+            self.steady.base, now, msgspec.Raw(evaluator), msgspec.Raw(kept(self.outbox)),
+            list(self.desk.incidents.values()), list(self.desk.silences.values()), self.evaluator.firing(), os.getpid(),
+        )  # fmt: skip
+
+
+def kept(outbox: Outbox) -> bytes:
+    """An outbox as JSON."""
+    return msgspec.json.encode([list(outbox.deliveries.items()), outbox.sent, outbox.reached])
+
+
+def restored(text: bytes, scale: float) -> Outbox:
+    """An outbox from what `kept` gave; an empty one from anything else."""
+    from tenantry.ops.notify.outbox import Delivery
+
+    outbox = Outbox(scale=scale)
+    form: Any = tuple[list[tuple[str, Delivery]], dict[str, float], dict[str, list[str]]]
+    try:
+        deliveries, outbox.sent, outbox.reached = msgspec.json.decode(text, type=form)
+    except msgspec.DecodeError:
+        return outbox
+    outbox.deliveries = dict(deliveries)
+    outbox.restarted()
+    return outbox
+
+
+def channels_of(setting: Secret | None) -> list[Channel]:
+    """The channels of a setting. Raises ValueError, without its text."""
+    return [] if setting is None else channels(setting.reveal())
+
+
+def given_levels(settings: Settings) -> dict[Level, list[Channel]]:
+    """The channels that the settings name for each level."""
+    given: dict[Level, Secret | None] = {"L1": settings.notify_l1, "L2": settings.notify_l2, "L3": settings.notify_l3}
+    return {level: channels_of(setting) for level, setting in given.items()}
+
+
+def oncall_path(settings: Settings) -> Path:
+    """Where the on-call list lies."""
+    return settings.oncall or settings.home / "oncall.toml"
