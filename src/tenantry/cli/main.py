@@ -117,6 +117,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _alerts(commands)
     _incidents(commands)
+    top = _command(commands, "top", "top:run", "a live picture of what goes on", "tenantry top --once")
+    top.add_argument("--once", action="store_true", help="print it once")
+    top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
     _command(commands, "version", "about:version", "the version", "tenantry version")
     return parser
 
