@@ -63,7 +63,11 @@ def _check_role(connection: Any, settings: Settings) -> None:
 def _check_entrance(connection: Any) -> None:
     import psycopg
 
-    defects = holes(connection)
+    try:
+        defects = holes(connection)
+    except psycopg.errors.LockNotAvailable:
+        cure = "Wait for it, or look who holds it: select pid, query from pg_stat_activity where state <> 'idle'; then start again."
+        raise DatabaseNotReady(why="a table is locked, and its policies cannot be read", cure=cure) from None
     if defects:
         lines = "\n".join(
             f"  {thing}: {detail}\n    {cure.replace(chr(10), chr(10) + '    ')}" for _, thing, detail, cure in defects

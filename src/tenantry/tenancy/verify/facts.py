@@ -18,6 +18,10 @@ T = TypeVar("T")
 Connection = Any  # psycopg.Connection[Any]: the library is loaded when a command runs
 
 
+LOCK_MS = 3_000
+"""To print an expression PostgreSQL takes a table's weakest lock: behind an exclusive one a look would wait as long as that is held."""
+
+
 class Relation(Struct, frozen=True):
     """A row of relations.sql."""
 
@@ -292,6 +296,7 @@ def read(connection: Connection, subject: Subject) -> Facts:
     """Every catalogue that is judged. Raises psycopg.Error."""
     with connection.transaction(force_rollback=True):
         connection.execute("set local search_path = ''")
+        connection.execute(f"set local lock_timeout = {LOCK_MS}")
         for name, value in (("role", subject.role), ("tenant_column", subject.column)):
             connection.execute(f"set local verify.{name} = {literal(value)}")
         return Facts(

@@ -121,11 +121,16 @@ def _commands(facts: Facts) -> Iterator[Finding]:
     for table in facts.relations:
         if not (table.is_table and table.has_rls) or facts.is_unbound or table.parent is not None:
             continue
-        for command in ("select", "insert", "update", "delete"):
-            if command in table.reachable and not _speaks(facts, table, command):
-                yield found("V03", "table", table.name, f"{facts.subject.role} may {command}, and no policy says which rows",
-                            f"revoke {command} on {table.name} from public, {identifier(facts.subject.role)};\n-- or: create policy … on {table.name} for {command} …",
-                            level="note")  # fmt: skip
+        mute = [
+            one
+            for one in ("select", "insert", "update", "delete")
+            if one in table.reachable and not _speaks(facts, table, one)
+        ]
+        if mute:
+            yield found(
+                "V03", "table", table.name, f"{facts.subject.role} may {', '.join(mute)}, and no policy says which rows",
+                f"revoke {', '.join(mute)} on {table.name} from public, {identifier(facts.subject.role)};", level="note",
+            )  # fmt: skip
 
 
 def _speaks(facts: Facts, table: Relation, command: str) -> bool:

@@ -114,7 +114,7 @@ def _makes(facts: Facts, role: Role) -> Iterator[Finding]:
     database = identifier(facts.value("database"))
     level = "leak" if facts.subject.is_tenantry else "note"
     if role.database_privileges and not role.owns_database:
-        yield found("V08", "database", facts.value("database"), f"{role.name} may {', '.join(role.database_privileges)}",
+        yield found("V08", "database", facts.value("database"), f"{role.name} may make {' and '.join({'create': 'schemas', 'temporary': 'temporary tables'}[one] for one in role.database_privileges)}",
                     f"revoke create, temporary on database {database} from public, {name};", level=level)  # fmt: skip
     for schema in role.creates_in:
         yield found(

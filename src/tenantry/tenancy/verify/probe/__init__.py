@@ -92,6 +92,11 @@ def _between(facts: Facts, connection: Connection, seeds: Seeds, sides: Sides) -
         if facts.subject.is_tenantry or attempt.kind == "materialized view"
     ]
     tried += not_called(facts)
+    for table in facts.relations:
+        if not facts.subject.is_tenantry and table.is_table and table.reachable and table.tenant_type is None:
+            tried.append(
+                Tried("table", table.name, "cross", "skipped", f"no column {facts.subject.column} says whose a row is")
+            )
     return tried
 
 

@@ -129,6 +129,8 @@ class Seeds:
                     made: dict[str, Any] | None = (self.connection.execute(text).fetchone() or (None,))[0]
             except psycopg.Error as error:
                 self.why_not[table.oid] = error.diag.message_primary or type(error).__name__
+                if error.sqlstate in ("55P03", "57014", "42501"):
+                    return False
                 continue
             if made is None:  # a trigger or a rule took it
                 self.why_not[table.oid] = "the insert made no row"

@@ -8,6 +8,7 @@ from tenantry.tenancy.verify.render.tally import lines, looked_at, verdict
 from tenantry.tenancy.verify.report import Finding, Report
 
 MOST_LINES = 40
+MOST_REMEDY = 12
 _COLOURS = {
     "hole": "31;1",
     "leak": "33",
@@ -26,9 +27,9 @@ def text(report: Report, *, is_coloured: bool = False, is_long: bool = False) ->
         return f"\x1b[{_COLOURS.get(colour, '1')}m{word}\x1b[0m" if is_coloured else word
 
     out = [f"Isolation of role {report.role} in database {report.database}, PostgreSQL {report.server}", ""]
-    out += textwrap.wrap(f"looked at  {looked_at(report)}   ({report.seconds:.2f} s)", 110, subsequent_indent=" " * 11)
+    out += textwrap.wrap(f"looked at  {looked_at(report)}", 110, subsequent_indent=" " * 11)
     for one in report.findings:
-        out += ["", *_finding(one, paint(f"{one.level.upper():<5}", one.level))]
+        out += ["", *_finding(one, paint(f"{one.level.upper():<5}", one.level), is_long=is_long)]
     if report.tried is not None:
         out += ["", f"{'tried on':<56}{'attempts':>9}{'blocked':>9}{'skipped':>9}  result"]
         shown = lines(report.tried)
@@ -61,15 +62,18 @@ def text(report: Report, *, is_coloured: bool = False, is_long: bool = False) ->
             initial_indent="  ",
             subsequent_indent="    ",
         )
-    out += ["", paint(verdict(report), "blocked" if report.is_proven else "hole")]
+    out += ["", paint(verdict(report), "blocked" if report.is_proven else "hole") + f"   ({report.seconds:.2f} s)"]
     return "\n".join(out)
 
 
-def _finding(one: Finding, level: str) -> list[str]:
+def _finding(one: Finding, level: str, *, is_long: bool) -> list[str]:
+    remedy = one.remedy.splitlines()
+    if len(remedy) > MOST_REMEDY and not is_long:
+        remedy = [*remedy[:3], f"-- … {len(remedy) - 3} lines more (--long)"]
     return [
         f"{level} {one.check} {one.name}: {one.kind} {one.object}",
         *textwrap.wrap(f"{one.wrong}. {one.gain}", 104, initial_indent="      ", subsequent_indent="      "),
-        *("        " + line for line in one.remedy.splitlines()),
+        *("        " + line for line in remedy),
     ]
 
 
