@@ -15,7 +15,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontext
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
-from tenantry.errors import DatabaseNotReady, NameClash, PermissionUnknown, ResourcesFailed
+from tenantry.errors import DatabaseNotReady, NameClash, PermissionUnknown, PortInUse, ResourcesFailed
 from tenantry.identity import ROLES, Role
 from tenantry.rpc import Procedure, Router
 from tenantry.settings import Settings
@@ -25,10 +25,9 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tenantry.db import Pool
-    from tenantry.db.migrate import Migration
     from tenantry.dispatch import Dispatcher
-    from tenantry.http import AsgiShell, Request, Response, Running
-    from tenantry.ops import Health, Slots
+    from tenantry.http import AsgiShell, Handler, Request, Response, Running
+    from tenantry.ops import Health, OpsListener, Slots
     from tenantry.signals import Store
 
     Resources = TypeVar("Resources", default=None)
@@ -145,7 +144,7 @@ class Tenantry(Generic[Resources]):
 
             respond(Response(503, _NOT_OPEN, [(b"retry-after", b"1")]))
             return None
-        return state.dispatcher.handle(request, respond)
+        return state.handle(request, respond)
 
     async def open(self, settings: Settings | None = None) -> None:
         """Connect the pools and enter the resources. Raises StartError with the remedy; a second call does nothing."""
@@ -154,6 +153,13 @@ class Tenantry(Generic[Resources]):
         async with self._opening:
             if self._state is None:
                 self._state = await _Open.make(self, settings or self._settings_type.load())
+
+    async def _open_as_guest(self) -> None:
+        """Open under a stock ASGI server: with TENANTRY_OPS_PORT set the ops listener is in this worker."""
+        await self.open()
+        state = self._state
+        if state is not None and state.settings.ops_port is not None:
+            state.listen_for_ops()
 
     async def close(self, grace_seconds: float = 5.0) -> None:
         """Stop answering, let what runs end within the grace, then close pools and resources."""
@@ -166,7 +172,7 @@ class Tenantry(Generic[Resources]):
         if self._shell is None:
             from tenantry.http import AsgiShell
 
-            self._shell = AsgiShell(self.handler, startup=self.open, shutdown=self.close)
+            self._shell = AsgiShell(self.handler, startup=self._open_as_guest, shutdown=self.close)
         await self._shell(scope, receive, send)
 
 
@@ -188,12 +194,14 @@ class _Open:
         self.accounts: Pool
         self.health: Health
         self.dispatcher: Dispatcher
+        self.handle: Handler
+        self.listener: OpsListener | None = None
 
     @classmethod
     async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
         from tenantry.db import Pool
         from tenantry.dispatch import Dispatcher, Road
-        from tenantry.ops import Health
+        from tenantry.ops import Access, Health, Pulse, memory_limit, wanted_migrations
         from tenantry.rpc import Limits
 
         table = app.procedures()
@@ -218,7 +226,16 @@ class _Open:
                 pool.idle_seconds = settings.idle_in_transaction_ms / 1000
                 stack.push_async_callback(pool.close, 0.0)
                 await pool.open()
-            self.health = Health(urls.platform, self.pool, signals, _migrations(settings))
+            tick = getattr(settings, "tick", 15)
+            limit = memory_limit(getattr(settings, "memory_limit", 0))
+            pulse = Pulse(self.pool, signals, memory_limit=limit, tick_seconds=tick)
+            pulse.start()
+            stack.callback(pulse.stop)
+            self.health = Health(
+                urls.platform, slots, signals, wanted_migrations(settings),
+                tick_seconds=tick, before=pulse.note, access=Access(settings.ops_token),
+            )  # fmt: skip
+            self.health.start()
             stack.callback(self.health.close)
             self.dispatcher = Dispatcher(
                 Road(
@@ -235,8 +252,33 @@ class _Open:
                     is_development=settings.env == "development",
                 )
             )
+            self.handle = self._metrics_too if settings.public_metrics else self.dispatcher.handle
             self.stack = stack.pop_all()
         return self
+
+    def _metrics_too(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
+        """The dispatcher, and `/metrics` beside it: only where it was asked for."""
+        from tenantry.ops import METRICS_PATH, scrape
+
+        if request.path == METRICS_PATH and request.method == "GET":
+            respond(scrape(self.health, request))
+            return None
+        return self.dispatcher.handle(request, respond)
+
+    def listen_for_ops(self) -> None:
+        """The ops listener in this worker, where no supervisor has one; of several workers the first one's."""
+        from tenantry.ops import OpsListener
+
+        if self.listener is not None:
+            return
+        listener = OpsListener(self.settings, signals=self.signals)
+        try:
+            listener.start()
+        except PortInUse as error:
+            log.warning("no ops listener in this worker: %s", error.message)
+            return
+        self.listener = listener
+        self.stack.callback(listener.stop)
 
     async def close(self, grace_seconds: float) -> None:
         try:
@@ -257,15 +299,6 @@ def _slots(settings: Settings) -> tuple[Slots, Store | None]:
         why = error.strerror or type(error).__name__
         log.warning("metrics are of this worker alone, since TENANTRY_HOME cannot be written: %s", why)
         return slots, None
-
-
-def _migrations(settings: Settings) -> list[Migration]:
-    """What should be applied: read once, so that health compares without a disk in the way."""
-    from tenantry.db.migrate import Migration, application_migrations
-    from tenantry.tenancy import builtin_migrations
-
-    own = [Migration(name, text, "built-in") for name, text in builtin_migrations()]
-    return [*own, *application_migrations(settings.migrations)]
 
 
 RESOURCES_SECONDS = 10.0

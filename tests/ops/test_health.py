@@ -150,6 +150,7 @@ async def test_failures_are_counted_in_a_row_and_a_good_run_ends_the_row(
 
 
 async def test_a_file_that_waits_or_was_edited_degrades_and_stays_ready(app: Tenantry[Any], database: Database) -> None:
+    await until(app, is_healthy)
     database.admin.execute("delete from tenantry.migrations where name = '0007_enter.sql'")
     database.admin.execute(
         "update tenantry.migrations set sha256 = $1 where name = '0003_tenants.sql'", (sha256(b"edited").digest(),)
@@ -160,6 +161,20 @@ async def test_a_file_that_waits_or_was_edited_degrades_and_stays_ready(app: Ten
     assert check["message"] == "Migrations: 1 not applied, 1 edited after they were applied"
     assert check["details"] == {"waiting": ["0007_enter.sql"], "changed": ["0003_tenants.sql"], "newer": []}
     assert (await Client(app).query("health.readiness")).status == 200
+
+
+async def test_not_ready_until_the_migrations_are_current(database: Database) -> None:
+    checksum = database.value("delete from tenantry.migrations where name = '0007_enter.sql' returning sha256")
+    async with opened(Tenantry(), database) as app:
+        assert (await fresh(app)).json["status"] == "degraded"
+        reply = await Client(app).query("health.readiness")
+        assert (reply.status, reply.json["ready"], reply.json["checks"]["migrations"]) == (503, False, "degraded")
+        database.admin.execute(
+            "insert into tenantry.migrations (name, kind, sha256) values ('0007_enter.sql', 'built-in', $1)",
+            (checksum,),
+        )
+        await fresh(app)
+        assert (await Client(app).query("health.readiness")).status == 200
 
 
 async def test_a_schema_that_is_newer_than_the_code_is_not_ready(app: Tenantry[Any], database: Database) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from tenantry.ops.health import Health, health_router
+from tenantry.ops.endpoint import METRICS_PATH, scrape
+from tenantry.ops.health import Access, Health, Pulse, health_router, memory_limit, wanted_migrations
+from tenantry.ops.listener import OpsListener
 from tenantry.ops.metrics import Slots
 
-__all__ = ["Health", "Slots", "health_router"]
+__all__ = [
+    "METRICS_PATH", "Access", "Health", "OpsListener", "Pulse", "Slots", "health_router", "memory_limit", "scrape", "wanted_migrations",
+]  # fmt: skip

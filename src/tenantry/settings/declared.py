@@ -264,6 +264,31 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
             shown_default="none: the webhook is not served",
         ),
     ] = None
+    ops_host: Annotated[str, Setting("TENANTRY_OPS_HOST", "Address of the ops listener (health, metrics).")] = (
+        "127.0.0.1"
+    )
+    ops_port: Annotated[
+        int | None,
+        Setting(
+            "TENANTRY_OPS_PORT",
+            "Port of the ops listener. Under a stock ASGI server there is one only if this is set.",
+            "port",
+            0,
+            65535,
+            shown_default="9464 where free, else another, kept in TENANTRY_HOME",
+        ),
+    ] = None
+    ops_token: Annotated[
+        Secret | None,
+        Setting(
+            "TENANTRY_OPS_TOKEN",
+            "If set, metrics and the details of health checks need it: Authorization: Bearer.",
+            shown_default="none; details are for loopback only",
+        ),
+    ] = None
+    public_metrics: Annotated[bool, Setting("TENANTRY_PUBLIC_METRICS", "Serve /metrics on the API's own port too.")] = (
+        False
+    )
 
     sources: Mapping[str, str] = {}
     """Where each value came from, by name: "environment" or ".env:12"; names that are missing have their default."""

@@ -8,7 +8,11 @@ path, SQL or secret.
 
 from __future__ import annotations
 
+from tenantry.ops.health.access import Access
+from tenantry.ops.health.memory import memory_limit
 from tenantry.ops.health.procedures import health_router
+from tenantry.ops.health.pulse import Pulse
 from tenantry.ops.health.report import Health
+from tenantry.ops.health.wanted import wanted_migrations
 
-__all__ = ["Health", "health_router"]
+__all__ = ["Access", "Health", "Pulse", "health_router", "memory_limit", "wanted_migrations"]

@@ -66,6 +66,11 @@ def is_newer(check: Check) -> bool:
     return bool(check.details.get("newer"))
 
 
+def is_behind(check: Check) -> bool:
+    """Whether a file waits to be applied, or nothing is known of it yet."""
+    return check is UNKNOWN or bool(check.details.get("waiting"))
+
+
 def _history(rows: Sequence[Row]) -> dict[tuple[str, str], str]:
     texts = (tuple((value or b"").decode("utf-8", "replace") for value in row) for row in rows)
     return {(kind, name): sha256 for name, kind, sha256 in texts}

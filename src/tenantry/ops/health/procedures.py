@@ -1,4 +1,4 @@
-"""`health.check`, `health.liveness`, `health.readiness`: what operators, load balancers and the runbook ask."""
+"""`health.check`, `health.liveness`, `health.readiness`, `health.metrics`: what operators, load balancers and the runbook ask."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from tenantry.context import Visitor
-from tenantry.errors import DatabaseUnavailable
+from tenantry.errors import DatabaseUnavailable, Unauthorized
 from tenantry.ops.health.report import Health
 from tenantry.rpc import Answer, Router
 
@@ -25,7 +25,8 @@ def health_router(probe: Callable[[], Health | None]) -> Router:
     @health.query(public=True)
     async def check(ctx: Visitor[Any]) -> Answer:
         """Everything that was checked, with its cause in words; 503 when unhealthy."""
-        return Answer(*await here(ctx).check())
+        found = here(ctx)
+        return Answer(*await found.check(may_see_details=found.access.may_see_details(ctx.headers, _peer(ctx))))
 
     @health.query(public=True)
     async def liveness(ctx: Visitor[Any]) -> Answer:
@@ -37,4 +38,21 @@ def health_router(probe: Callable[[], Health | None]) -> Router:
         """Whether requests may come here; 503 when not."""
         return Answer(*await here(ctx).readiness())
 
+    @health.query(public=True)
+    async def metrics(ctx: Visitor[Any]) -> Answer:
+        """Every metric, summed over all processes."""
+        found = here(ctx)
+        if not found.access.may_see_metrics(ctx.headers):
+            raise Unauthorized(NEEDS_TOKEN)
+        return Answer(*found.metrics())
+
     return health
+
+
+NEEDS_TOKEN = "This needs the token of TENANTRY_OPS_TOKEN: Authorization: Bearer …"  # noqa: S105 - a sentence
+
+
+def _peer(ctx: Visitor[Any]) -> str | None:
+    """The address that called, as the transport knows it."""
+    visit = getattr(ctx, "_visit", None)
+    return "127.0.0.1" if visit is None else visit.request.peer

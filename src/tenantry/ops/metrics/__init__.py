@@ -6,12 +6,12 @@
 
 from __future__ import annotations
 
-from tenantry.ops.metrics.collect import Collected, Sample, by_key, collect, gather
+from tenantry.ops.metrics.collect import Collected, Sample, by_key, collect, gather, newest
 from tenantry.ops.metrics.exposition import OPEN_METRICS, PLAIN, text, wants_open_metrics
 from tenantry.ops.metrics.slots import Slots
 from tenantry.ops.metrics.summary import summary
 
 __all__ = [
-    "OPEN_METRICS", "PLAIN", "Collected", "Sample", "Slots", "by_key", "collect", "gather", "summary", "text",
+    "OPEN_METRICS", "PLAIN", "Collected", "Sample", "Slots", "by_key", "collect", "gather", "newest", "summary", "text",
     "wants_open_metrics",
 ]  # fmt: skip
