@@ -217,7 +217,10 @@ class _Open:
                 )
             urls = settings.urls()
             queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
-            self.pool = Pool(urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals)
+            self.pool = Pool(
+                urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals,
+                shared=settings.connections_shared(),
+            )  # fmt: skip
             self.accounts = Pool(
                 urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals, enters=False
             )

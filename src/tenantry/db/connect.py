@@ -10,9 +10,8 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from tenantry.db.connection import ENTER_NAME
 from tenantry.db.trip import Outcome, WireError
-from tenantry.db.wire import ENTER, FATAL_ERROR, PIPELINE_ABORTED, PIPELINE_SYNC, failure_of
+from tenantry.db.wire import ENTER, ENTER_NAME, FATAL_ERROR, PIPELINE_ABORTED, PIPELINE_SYNC, failure_of
 
 if TYPE_CHECKING:
     from psycopg.pq import abc

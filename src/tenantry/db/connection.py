@@ -18,6 +18,7 @@ from tenantry.db.wire import (
     EMPTY_QUERY,
     ENTER,
     ENTER_FORMATS,
+    ENTER_NAME,
     FATAL_ERROR,
     IDLE,
     INERROR,
@@ -28,10 +29,12 @@ from tenantry.db.wire import (
     VERBS,
     enter_params,
     failure_of,
+    is_end,
 )  # fmt: skip
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from psycopg.pq import abc
 
@@ -40,7 +43,6 @@ if TYPE_CHECKING:
 MOST_STATEMENTS = 256
 """Prepared on one connection; each takes 10 to 20 KB in its back end (measured)."""
 MOST_REPEATS = 2
-ENTER_NAME = b"tenantry_enter"
 REPEATABLE = frozenset({"40001", "40P01", "26000"})
 """Known rolled back, and may go better at once: serialization, deadlock, a statement that the server has forgotten."""
 
@@ -121,7 +123,7 @@ class Connection:
         query = trip.query
         try:
             if (query is not None and self.is_named and query.key not in self.known) or trip.describes:
-                steps = self._prepare(query, trip)
+                steps = self.prepare(query, trip)
             else:
                 steps = ()
             if not trip.describes:
@@ -148,13 +150,13 @@ class Connection:
                         + (_STATEMENT_ONLY if query is not None else ())
                     )
             self.steps = steps
-            pg.pipeline_sync()
+            pg.pipeline_sync()  # writes all that was queued
             if pg.flush():
                 self.loop.add_writer(self.fd, self.writable)
         except Exception as error:  # a message that cannot be queued leaves the pipeline in an unknown state
             self.die(f"{type(error).__name__} while sending", was_flushed=False)
 
-    def _prepare(self, query: Query | None, trip: Trip) -> tuple[int, ...]:
+    def prepare(self, query: Query | None, trip: Trip) -> tuple[int, ...]:
         """Close what was dropped, then Parse (and Describe): before `enter`, so that a refused credential does not cost it."""
         assert query is not None
         pg = self.pg
@@ -192,7 +194,20 @@ class Connection:
         except Exception:  # any error of libpq means that the connection is lost
             self.die("lost while sending", was_flushed=False)
 
+    def flush(self) -> None:
+        """Write what was queued by others than `send`."""
+        try:
+            if self.pg.flush():
+                self.loop.add_writer(self.fd, self.writable)
+        except Exception:  # see above
+            self.die("lost while sending", was_flushed=False)
+
     # ------------------------------------------------------------------ in
+
+    def watch(self, readable: Callable[[], None]) -> None:
+        """Let `readable` hear of what arrives from now on: the fast lane's reader, or one's own again."""
+        self.loop.remove_reader(self.fd)
+        self.loop.add_reader(self.fd, readable)
 
     def readable(self) -> None:
         """Read what is there; the trip ends at its SYNC."""
@@ -226,21 +241,21 @@ class Connection:
             elif status == FATAL_ERROR:
                 if self.wrong is None:
                     self.wrong = result
-                    if (result.error_field(86) or b"") in (b"FATAL", b"PANIC"):  # pyright: ignore[reportArgumentType] - takes the code's int
+                    if is_end(result):
                         self.die("ended by the server")
                         return
             elif status != PIPELINE_ABORTED:
                 self.die("a result that a pipeline cannot have (COPY)")
                 return
         if self.trip is None and self.fd >= 0 and not self.is_dead:
-            self._look()
+            self.look()
 
     def noticed(self, notice: abc.PGresult) -> None:
         """The end of an idle back end comes as a notice, while libpq's status is still good."""
-        if (notice.error_field(86) or b"") in (b"FATAL", b"PANIC"):  # pyright: ignore[reportArgumentType] - takes the code's int
+        if is_end(notice):
             self.is_ending = True
 
-    def _look(self) -> None:
+    def look(self) -> None:
         """Readable while nothing is under way: libpq has noted a FATAL notice, or the end of the connection."""
         if self.is_ending or int(self.pg.status) != 0:
             self.die("ended by the server while idle")
@@ -280,6 +295,8 @@ class Connection:
         if wrong is None:
             if steps is _ENTER_AND_STATEMENT:
                 trip.entered, trip.result = results
+                if trip.entry.read_only:  # pyright: ignore[reportOptionalMemberAccess] - it has entered
+                    trip.query.pace.timed(perf_counter() - trip.sent_at, self.loop.time())  # pyright: ignore[reportOptionalMemberAccess] - of both
             else:
                 self._sort(trip, steps, results)
             if trip.verb or trip.entry is None:
@@ -318,17 +335,8 @@ class Connection:
 
     def _went_wrong(self, trip: Trip, wrong: Any, steps: tuple[int, ...], results: list[Any]) -> None:
         failure = failure_of(wrong, Outcome.ROLLED_BACK)
-        self._forget_unparsed(trip, steps, results)
+        self.forget(trip, steps, results, failure)
         state = failure.sqlstate
-        query = trip.query
-        if query is not None and (
-            state == "26000" or (state == "0A000" and failure.source_function == "RevalidateCachedQuery")
-        ):
-            name = self.known.pop(query.key, None)
-            if name is not None:
-                self.to_close.append(name)
-            if state == "0A000":
-                query.shape = None
         if state == "TN900":
             self.die("its session state was changed", keeps_trip=True)
             if trip.repeats < MOST_REPEATS:
@@ -346,10 +354,20 @@ class Connection:
         trip.failure = failure
         self._tell(trip)
 
-    def _forget_unparsed(self, trip: Trip, steps: tuple[int, ...], results: list[Any]) -> None:
-        """A Parse that failed, or stood behind an error, never happened; a Close neither."""
-        if PARSE in steps and len(results) <= steps.index(PARSE) and trip.query is not None:
-            self.known.pop(trip.query.key, None)
+    def forget(self, trip: Trip, steps: tuple[int, ...], results: list[Any], failure: WireFailure) -> None:
+        """What a failed trip tells of its prepared statement: never parsed, unknown to the server, or of another shape now."""
+        query = trip.query
+        if query is None:
+            return
+        if PARSE in steps and len(results) <= steps.index(PARSE):
+            self.known.pop(query.key, None)  # a Parse that failed, or stood behind an error, never happened
+        state = failure.sqlstate
+        if state == "26000" or (state == "0A000" and failure.source_function == "RevalidateCachedQuery"):
+            name = self.known.pop(query.key, None)
+            if name is not None:
+                self.to_close.append(name)
+            if state == "0A000":
+                query.shape = None
 
     def _roll_back(self) -> None:
         """At once, without waiting: an aborted transaction holds its locks, and a pooler's server."""

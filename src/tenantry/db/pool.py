@@ -17,6 +17,7 @@ from msgspec import Struct
 from tenantry.db.connect import NotConnected, connect
 from tenantry.db.connection import Connection, nobody
 from tenantry.db.failures import error_of
+from tenantry.db.lane import FastLane
 from tenantry.db.trip import Outcome, Query, Shape, Trip, WireError, WireFailure
 from tenantry.errors import DatabaseNotReady, TenantryError
 
@@ -80,9 +81,9 @@ class Pool:
 
     def __init__(
         self, url: DatabaseUrl, *, size: int, queue: int, wait_ms: int, signals: Signals, enters: bool = True,
-        deadline_ms: int = 10_000, idle_ms: int = 5_000,
+        deadline_ms: int = 10_000, idle_ms: int = 5_000, shared: int = 0,
     ) -> None:  # fmt: skip
-        """`queue` trips may wait, for `wait_ms`; a transaction may lie idle for `idle_ms`."""
+        """`queue` trips may wait, for `wait_ms`; a transaction may lie idle for `idle_ms`; `shared` connections are the fast lane's."""
         self.url = url
         self.size = size
         self.queue = queue
@@ -94,6 +95,8 @@ class Pool:
         self.connections: set[Connection] = set()
         self.idle: list[Connection] = []
         self.waiting: deque[Trip] = deque()
+        self.lane = FastLane(self, shared) if shared and enters else None
+        """Where READ ONLY trips share connections; None when they do not."""
         self.is_closed = True
         self.causes: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop
@@ -139,6 +142,8 @@ class Pool:
         opened = await connect(self.url, enters=not self.is_accounts)
         connection = Connection(opened.pg, self, self._loop, is_named=opened.is_named, is_pooled=opened.is_pooled)
         self.connections.add(connection)
+        if opened.is_pooled:
+            self.lane = None  # a pooler gives each transaction another server, and has its own ways with a pipeline
         if self.is_closed:
             connection.die("the pool is closed")
         else:
@@ -175,7 +180,7 @@ class Pool:
             return
         self.is_closed = True
         self._refuse_all(UNAVAILABLE)
-        await self._until(lambda: len(self.idle) >= len(self.connections), grace_seconds)
+        await self._until(lambda: self._unused() >= len(self.connections), grace_seconds)
         if self._mending is not None:
             self._mending.cancel()
             await asyncio.gather(self._mending, return_exceptions=True)
@@ -199,21 +204,33 @@ class Pool:
         """Carry a trip on a connection of its own, at once or when one is free; `trip.done` hears of it either way."""
         now = self._loop.time()
         trip.deadline = now + (trip.deadline or self.deadline_ms) / 1000
+        lane, entry, query = self.lane, trip.entry, trip.query
+        if (
+            lane is not None and query is not None and query.pace.is_fast and entry is not None and entry.read_only
+            and not trip.verb and not self.is_closed and lane.carry(trip)
+        ):  # fmt: skip
+            return
         if self.idle and not self.is_closed:
             self.idle.pop().begin(trip)
         elif self.is_closed or not self.connections:
-            self._refuse(trip, UNAVAILABLE)
-        elif len(self.waiting) >= self.queue:
+            self.refuse(trip, UNAVAILABLE)
+        elif len(self.waiting) + (0 if lane is None else len(lane.waiting)) >= self.queue:
             self.signals.pool_timeout()
-            self._refuse(trip, POOL_FULL)
+            self.refuse(trip, POOL_FULL)
         else:
-            trip.waits_until = min(now + self.wait_seconds, trip.deadline)
-            self.waiting.append(trip)
+            self.waits(trip, self.waiting)
+
+    def waits(self, trip: Trip, queue: deque[Trip]) -> None:
+        """Let a trip wait for a connection, as long as it may."""
+        trip.waits_until = min(self._loop.time() + self.wait_seconds, trip.deadline)
+        queue.append(trip)
 
     def again(self, trip: Trip) -> None:
-        """Carry a trip once more, before all others: its connection was dropped before anything ran."""
+        """Carry a trip once more, before all others and on a connection of its own: it changed nothing."""
         trip.connection = trip.entered = trip.result = None
-        if self.idle:
+        if self.is_closed:
+            self.refuse(trip, UNAVAILABLE)
+        elif self.idle:
             self.idle.pop().begin(trip)
         else:
             trip.waits_until = min(self._loop.time() + self.wait_seconds, trip.deadline)
@@ -224,15 +241,21 @@ class Pool:
         trip.done = nobody
         connection = trip.connection
         if connection is None:
-            if trip in self.waiting:
-                self.waiting.remove(trip)
+            for queue in self._queues():
+                if trip in queue:
+                    queue.remove(trip)
         elif connection.trip is trip:
             connection.stop()
 
     def release(self, connection: Connection) -> None:
         """A connection is free: the next that waits has it, else it is idle."""
+        lane = self.lane
+        if lane is not None and lane.waiting and not self.is_closed and lane.offer(connection):
+            return
         if self.waiting and not self.is_closed:
             connection.begin(self.waiting.popleft())
+        elif lane is not None and lane.waiting and not self.is_closed:
+            connection.begin(lane.waiting.popleft())
         else:
             self.idle.append(connection)
 
@@ -241,13 +264,15 @@ class Pool:
         self.connections.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
+        if self.lane is not None:
+            self.lane.lost(connection)
         cause = why if why in self.causes or len(self.causes) < MOST_CAUSES else "_other"
         self.causes[cause] = self.causes.get(cause, 0) + 1
         if not self.is_closed:
             self._wakes.set()
 
-    def _refuse(self, trip: Trip, failure: WireFailure) -> None:
-        # By the loop: the caller has not yet kept what it submitted.
+    def refuse(self, trip: Trip, failure: WireFailure) -> None:
+        """Tell by the loop that a trip has failed: its caller may not yet have kept what it submitted."""
         trip.failure = failure
         self._loop.call_soon(self.tell, trip)
 
@@ -259,28 +284,38 @@ class Pool:
             self.log.exception("a trip's end raised")
 
     def _refuse_all(self, failure: WireFailure) -> None:
-        while self.waiting:
-            self._refuse(self.waiting.popleft(), failure)
+        for queue in self._queues():
+            while queue:
+                self.refuse(queue.popleft(), failure)
+
+    def _queues(self) -> tuple[deque[Trip], ...]:
+        return (self.waiting,) if self.lane is None else (self.waiting, self.lane.waiting)
 
     # ------------------------------------------------------------------ the clock
 
     def _tick(self) -> None:
         self._timer = self._loop.call_later(TICK_SECONDS, self._tick)
         now = self._loop.time()
-        if self.waiting and any(trip.waits_until <= now for trip in self.waiting):
-            late = [trip for trip in self.waiting if trip.waits_until <= now]
-            self.waiting = deque(trip for trip in self.waiting if trip.waits_until > now)
-            for trip in late:
+        for queue in self._queues():
+            for trip in [trip for trip in queue if trip.waits_until <= now]:
+                queue.remove(trip)
                 self.signals.pool_timeout()
-                self._refuse(trip, POOL_FULL)
+                self.refuse(trip, POOL_FULL)
+        if self.lane is not None:
+            self.lane.tick(now)
         for connection in list(self.connections):
             if connection.trip is not None or connection.cancel is not None:
                 self._check_busy(connection, now)
             elif connection.opened_at:
                 if now - connection.opened_at > self.idle_seconds:
                     connection.abandon(connection.ticket, was_held=True)
-            elif now - connection.born > OLDEST_SECONDS * (1 + hash(connection) % 97 / 97) and connection in self.idle:
+            elif self.is_old(connection, now) and connection in self.idle:
                 connection.die("replaced: it was old")
+
+    @staticmethod
+    def is_old(connection: Connection, now: float) -> bool:
+        """Whether it should be replaced; each at another time."""
+        return now - connection.born > OLDEST_SECONDS * (1 + hash(connection) % 97 / 97)
 
     def _check_busy(self, connection: Connection, now: float) -> None:
         if connection.closing_at and now > connection.closing_at:
@@ -353,9 +388,13 @@ class Pool:
 
     def stats(self) -> PoolStats:
         """How it stands now."""
-        open_, idle = len(self.connections), len(self.idle)
+        open_, idle = len(self.connections), self._unused()
         in_transaction = sum(1 for c in self.connections if c.opened_at)
-        return PoolStats(self.size, open_, idle, open_ - idle, in_transaction, len(self.waiting), dict(self.causes))
+        waiting = sum(map(len, self._queues()))
+        return PoolStats(self.size, open_, idle, open_ - idle, in_transaction, waiting, dict(self.causes))
+
+    def _unused(self) -> int:
+        return len(self.idle) + (0 if self.lane is None else self.lane.unused())
 
 
 def _next_pause(error: BaseException, pause: float) -> float:

@@ -20,6 +20,7 @@ from tenantry.db.plan import PagePlan, cursor_values, page_plan_of, plan_of
 from tenantry.db.scan import first_keyword
 from tenantry.db.statement import Prepared
 from tenantry.db.trip import Entry, Trip
+from tenantry.db.wire import entered_ms
 from tenantry.errors import (
     BuilderError,
     DeadlineExceeded,
@@ -203,7 +204,7 @@ class Statements:
         outcome = 0 if failure is None else outcome_of(failure)
         signals.statement(plan.operation, outcome, (perf_counter() - trip.sent_at) * 1000)
         if trip.entered is not None:
-            signals.entered(int.from_bytes(trip.entered.get_value(0, 4) or b"") / 1000)
+            signals.entered(entered_ms(trip.entered))
 
     def _error(self, plan: Plan, failure: WireFailure) -> TenantryError:
         """The error of a failed trip; a row that a policy refused is counted."""

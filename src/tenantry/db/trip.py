@@ -14,6 +14,7 @@ from uuid import UUID
 
 from msgspec import Struct
 
+from tenantry.db.pace import Pace
 from tenantry.identity import IdentityId, Membership, TenantId, UserId
 
 if TYPE_CHECKING:
@@ -55,12 +56,13 @@ _keys = itertools.count(1)
 class Query:
     """One statement text of this process. `shape` is known after the first Describe, on whatever connection."""
 
-    __slots__ = ("key", "shape", "text")
+    __slots__ = ("key", "pace", "shape", "text")
 
     def __init__(self, text: str) -> None:
         self.key = next(_keys)
         self.text = text.encode()
         self.shape: Shape | None = None
+        self.pace = Pace()
 
 
 Kind = Literal["server", "lost", "deadline", "cancelled", "pool_full", "unavailable"]

@@ -19,11 +19,11 @@ IDLE, INTRANS, INERROR = 0, 2, 3
 BINARY = 1
 
 ENTER = (
-    b"select e.*, pg_catalog.date_part('microseconds', "
-    b"pg_catalog.clock_timestamp() operator(pg_catalog.-) pg_catalog.statement_timestamp())::pg_catalog.int4 as entered_us"
+    b"select e.*, pg_catalog.clock_timestamp() operator(pg_catalog.-) pg_catalog.statement_timestamp() as entered"
     b" from tenantry.enter($1::bytea, $2::boolean, $3::text, $4::uuid, $5::integer) as e"
 )
 """Who enters, and how long PostgreSQL took for it: its own clock says so in the same trip, from Execute to the answer."""
+ENTER_NAME = b"tenantry_enter"
 ENTER_FORMATS = [1, 1, 1, 1, 1]
 VERBS = {
     "BEGIN": b"begin",
@@ -45,6 +45,16 @@ def enter_params(entry: Entry) -> list[bytes | None]:
         None if tenant is None else tenant.bytes,
         _int4(entry.deadline_ms),
     ]
+
+
+def entered_ms(entered: abc.PGresult) -> float:
+    """How long `enter` took: an interval's binary form begins with its microseconds."""
+    return int.from_bytes((entered.get_value(0, 4) or b"")[:8]) / 1000
+
+
+def is_end(result: abc.PGresult) -> bool:
+    """Whether an error, or a notice, is the connection's last word. Severity is a field: libpq calls every error FATAL_ERROR."""
+    return (result.error_field(86) or b"") in (b"FATAL", b"PANIC")  # pyright: ignore[reportArgumentType] - takes the code's int
 
 
 def failure_of(result: abc.PGresult, outcome: Outcome) -> WireFailure:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from tenantry.settings.reading import Described, Shown
 
 
+LEAST_SHARED_POOL = 4
+"""Of a smaller pool no connection is shared by itself: writes and slow reads need every one."""
+
+
 class Setting(NamedTuple):
     """What a type cannot say about a setting: its name outside, its unit, its bounds, and its line of docs."""
 
@@ -149,6 +153,24 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
     pool_size: Annotated[
         int, Setting("TENANTRY_POOL_SIZE", "Connections of a worker for requests.", "connections", 1, 1000)
     ] = 10
+    fast_lane: Annotated[
+        Literal["auto", "off"],
+        Setting(
+            "TENANTRY_FAST_LANE",
+            "Whether fast queries that are in flight at once share a connection, many in one write; never through a pooler.",
+        ),
+    ] = "auto"
+    fast_lane_connections: Annotated[
+        int | None,
+        Setting(
+            "TENANTRY_FAST_LANE_CONNECTIONS",
+            "How many of TENANTRY_POOL_SIZE fast queries may share; they are ordinary ones while nothing shares them.",
+            "connections",
+            1,
+            100,
+            shown_default="a fifth of the pool; none of a pool under 4",
+        ),
+    ] = None
     auth_pool_size: Annotated[
         int,
         Setting("TENANTRY_AUTH_POOL_SIZE", "Connections of a worker for sign-in and sessions.", "connections", 1, 100),
@@ -326,6 +348,14 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
     def connections_wanted(self) -> int:
         """How many connections all workers together may open."""
         return self.workers * (self.pool_size + self.auth_pool_size)
+
+    def connections_shared(self) -> int:
+        """How many connections of a worker's pool the fast lane may share; one at least is left for all else."""
+        if self.fast_lane == "off":
+            return 0
+        if self.fast_lane_connections is not None:
+            return min(self.fast_lane_connections, self.pool_size - 1)
+        return self.pool_size // 5 or (1 if self.pool_size >= LEAST_SHARED_POOL else 0)
 
     def is_given(self, name: str) -> bool:
         """Tell whether the setting of this outside name (`"PORT"`) was given, or has its default."""
