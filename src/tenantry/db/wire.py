@@ -49,7 +49,7 @@ def enter_params(entry: Entry) -> list[bytes | None]:
 
 def entered_ms(entered: abc.PGresult) -> float:
     """How long `enter` took: an interval's binary form begins with its microseconds."""
-    return int.from_bytes((entered.get_value(0, 4) or b"")[:8]) / 1000
+    return int.from_bytes((entered.get_value(0, 4) or b"")[:8], signed=True) / 1000
 
 
 def is_end(result: abc.PGresult) -> bool:
