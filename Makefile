@@ -8,7 +8,7 @@ ifdef PORT
 export PORT
 endif
 
-.PHONY: help serve db-push test soak check fix bench docs clean venv
+.PHONY: help serve db-push test soak fixture-auth check fix bench docs clean venv
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +30,10 @@ test: venv ## install what the tests need, then run them all
 soak: venv ## what takes too long for make test; its results, dated, stand in docs/
 	@./scripts/test-needs.sh
 	"$(BIN)/python" -m pytest -q -m soak
+
+fixture-auth: venv ## a Tenantry for the sign-in kit, in the foreground (PORT=4200); prints its KIT_* lines
+	@./scripts/test-needs.sh
+	@"$(BIN)/python" tests/auth/fixture.py
 
 check: venv ## format, lint, types, layers
 	"$(BIN)/ruff" format --check src tests scripts

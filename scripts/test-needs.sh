@@ -4,11 +4,12 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 packages() { # of one folder, unless they are there and as new as its lock
   local stamp=$1/node_modules/.package-lock.json
-  [ "$stamp" -nt "$1/package-lock.json" ] || (cd "$1" && npm ci --no-audit --no-fund --silent && touch node_modules/.package-lock.json)
+  [ "$stamp" -nt "$1/package-lock.json" ] || (cd "$1" && npm ci "${@:2}" --no-audit --no-fund --silent && touch node_modules/.package-lock.json)
 }
 clients() {
   packages tests/clients
   packages tests/typescript
+  packages tests/auth/kit --legacy-peer-deps # next-auth asks for a React that it does not need here
 }
 missing=()
 compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null || missing+=(postgresql postgresql-contrib)

@@ -199,6 +199,7 @@ class _Open:
 
     @classmethod
     async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
+        from tenantry.auth.opening import opened
         from tenantry.db import Pool
         from tenantry.dispatch import Dispatcher, Road
         from tenantry.ops import Access, Health, Pulse, memory_limit, wanted_migrations
@@ -240,6 +241,8 @@ class _Open:
             )  # fmt: skip
             self.health.start()
             stack.callback(self.health.close)
+            auth = opened(settings, self.accounts, signals)
+            stack.push_async_callback(auth.close)
             self.dispatcher = Dispatcher(
                 Road(
                     procedures=table,
@@ -253,6 +256,7 @@ class _Open:
                     deadline_ms=settings.deadline_ms,
                     batch_share=max(1, settings.pool_size // 2),
                     is_development=settings.env == "development",
+                    auth=auth,
                 )
             )
             self.handle = self._metrics_too if settings.public_metrics else self.dispatcher.handle

@@ -9,6 +9,7 @@ other parameters of a handler are its input. Builders subclass `Ctx` for routers
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
@@ -90,6 +91,11 @@ class Person(Visitor[App], Generic[App]):
         self.credential = credential
         self.accounts = accounts
         self.new_session: tuple[str, datetime] | None = None
+
+    def visit(self) -> str:
+        """What the audit trail keeps of this request: its id and the browser's name for itself."""
+        agent = "".join(c for c in self.header("user-agent") or "" if c.isprintable())[:300]
+        return json.dumps({"agent": agent, "request": self.request_id})
 
     def set_session(self, token: str, expires: datetime) -> None:
         """The session goes on under another token: the answer sets the session cookie."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
-from tenantry.auth import find_credential, is_cross_site, session_cookie
+from tenantry.auth import SignIn, find_credential, is_cross_site, session_cookie
 from tenantry.context import Ctx, Headers, Person, Visitor
 from tenantry.db import Entry, Pool, Session, Trip
 from tenantry.errors import (
@@ -81,6 +81,7 @@ class Road(Struct, frozen=True):
     batch_share: int
     """How many calls of one batch may run at once, so that one batch never takes the whole pool."""
     is_development: bool
+    auth: SignIn
 
 
 class Dispatcher:
@@ -94,9 +95,14 @@ class Dispatcher:
 
     def handle(self, request: Request, respond: Respond) -> Running | None:
         """Answer one HTTP request; `respond` is called exactly once, at once or later. The result can be cancelled."""
-        exchange = Exchange(self.road, request, respond, next(self.request_ids))
         prefix = self.prefix
         path = request.path
+        if path.startswith("/api/auth") and path[9:10] in ("", "/") and not path.startswith(prefix):
+            self.road.auth.handle(
+                request, lambda status, body, headers: respond(Response(status, body, headers)), next(self.request_ids)
+            )
+            return None
+        exchange = Exchange(self.road, request, respond, next(self.request_ids))
         if not path.startswith(prefix):
             exchange.refuse(NotFound(f"Nothing is served at this path; procedures are under {prefix}"))
             return None

@@ -1,7 +1,21 @@
-"""Who calls: the credential of a request. Sign-in itself comes on top of this."""
+"""Who calls: the credential of a request, and sign-in, which makes them."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from tenantry.auth.credential import find_credential, is_cross_site, session_cookie
 
-__all__ = ["find_credential", "is_cross_site", "session_cookie"]
+if TYPE_CHECKING:
+    from tenantry.auth.surface import SignIn
+
+__all__ = ["SignIn", "find_credential", "is_cross_site", "session_cookie"]
+
+
+def __getattr__(name: str) -> Any:
+    # Sign-in's own imports are late: a command, or `import tenantry`, must not load them.
+    if name == "SignIn":
+        from tenantry.auth.surface import SignIn
+
+        return SignIn
+    raise AttributeError(name)

@@ -34,6 +34,8 @@ class Setting(NamedTuple):
     least: int | None = None
     most: int | None = None
     shown_default: str = ""
+    fallback: str = ""
+    """Another name that is read where this one is not given (Auth.js' older names)."""
 
 
 class Urls(msgspec.Struct, frozen=True):
@@ -312,6 +314,142 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         False
     )
 
+    # Sign-in: the names are Auth.js' own where it has one.
+    auth_secret: Annotated[
+        Secret | None,
+        Setting(
+            "AUTH_SECRET",
+            "Signs CSRF tokens and seals what a sign-in carries; at least 32 bytes. Sessions do not depend on it.",
+            shown_default="in development one is made and kept in TENANTRY_HOME",
+            fallback="NEXTAUTH_SECRET",
+        ),
+    ] = None
+    auth_secret_1: Annotated[Secret | None, Setting("AUTH_SECRET_1", "Signs before AUTH_SECRET does.")] = None
+    auth_secret_2: Annotated[Secret | None, Setting("AUTH_SECRET_2", "Signs before AUTH_SECRET_1 does.")] = None
+    auth_secret_3: Annotated[Secret | None, Setting("AUTH_SECRET_3", "Signs before AUTH_SECRET_2 does.")] = None
+    auth_secret_previous: Annotated[
+        Secret | None,
+        Setting("AUTH_SECRET_PREVIOUS", "Verifies only: the secret before the last `tenantry secret rotate`."),
+    ] = None
+    auth_url: Annotated[
+        str | None,
+        Setting(
+            "AUTH_URL",
+            "Public origin of front end and API, as https://app.example; a path may be / or /api/auth.",
+            shown_default="in development the Host of the request, if it is loopback",
+            fallback="NEXTAUTH_URL",
+        ),
+    ] = None
+    auth_trust_host: Annotated[
+        bool, Setting("AUTH_TRUST_HOST", "Without AUTH_URL: take the public origin from trusted proxies' headers.")
+    ] = False
+    auth_hosts: Annotated[
+        str,
+        Setting(
+            "AUTH_HOSTS", "Hosts that AUTH_TRUST_HOST may take, with commas between.", shown_default="any from a proxy"
+        ),
+    ] = ""
+    auth_redirect_origins: Annotated[
+        str,
+        Setting(
+            "AUTH_REDIRECT_ORIGINS",
+            "Further origins that sign-in may lead back to and be asked from, exact, with commas between.",
+            shown_default="none",
+        ),
+    ] = ""
+    auth_session_max_age: Annotated[
+        int, Setting("AUTH_SESSION_MAX_AGE", "How long a session lives unused.", "seconds", 60, 31_536_000)
+    ] = 2_592_000
+    auth_session_update_age: Annotated[
+        int, Setting("AUTH_SESSION_UPDATE_AGE", "How often its end moves on.", "seconds", 0, 31_536_000)
+    ] = 86_400
+    auth_session_absolute_age: Annotated[
+        int,
+        Setting(
+            "AUTH_SESSION_ABSOLUTE_AGE",
+            "How long after sign-in it ends all the same; 0: never.",
+            "seconds",
+            0,
+            315_360_000,
+        ),
+    ] = 0
+    auth_sign_up: Annotated[
+        Literal["invited", "open"],
+        Setting("AUTH_SIGN_UP", "Who may become a person here: the invited alone, or anybody who signs in."),
+    ] = "invited"
+    auth_link_verified_email: Annotated[
+        bool,
+        Setting(
+            "AUTH_LINK_VERIFIED_EMAIL",
+            "A further provider's account joins the person of the same address, if both sides verified it.",
+        ),
+    ] = False
+    auth_store_provider_tokens: Annotated[
+        bool, Setting("AUTH_STORE_PROVIDER_TOKENS", "Keep the providers' tokens, sealed by AUTH_SECRET.")
+    ] = False
+    auth_rate_limits: Annotated[
+        Literal["on", "off"], Setting("AUTH_RATE_LIMITS", "Limits by sender; off outside production only, for tests.")
+    ] = "on"
+    auth_google_id: Annotated[str | None, Setting("AUTH_GOOGLE_ID", "Client id: turns Google on.")] = None
+    auth_google_secret: Annotated[Secret | None, Setting("AUTH_GOOGLE_SECRET", "Client secret at Google.")] = None
+    auth_google_issuer: Annotated[str, Setting("AUTH_GOOGLE_ISSUER", "Google's issuer.")] = (
+        "https://accounts.google.com"
+    )
+    auth_google_hd: Annotated[
+        str,
+        Setting(
+            "AUTH_GOOGLE_HD", "Google Workspace domains that may sign in, with commas between.", shown_default="all"
+        ),
+    ] = ""
+    auth_microsoft_entra_id_id: Annotated[
+        str | None, Setting("AUTH_MICROSOFT_ENTRA_ID_ID", "Client id: turns Microsoft Entra ID on.")
+    ] = None
+    auth_microsoft_entra_id_secret: Annotated[
+        Secret | None, Setting("AUTH_MICROSOFT_ENTRA_ID_SECRET", "Client secret at Microsoft.")
+    ] = None
+    auth_microsoft_entra_id_issuer: Annotated[
+        str, Setting("AUTH_MICROSOFT_ENTRA_ID_ISSUER", "…/common/v2.0, …/organizations/v2.0, or …/<tenant id>/v2.0.")
+    ] = "https://login.microsoftonline.com/common/v2.0"
+    auth_microsoft_entra_id_tenants: Annotated[
+        str,
+        Setting(
+            "AUTH_MICROSOFT_ENTRA_ID_TENANTS",
+            "Entra tenant ids that may sign in, with commas between.",
+            shown_default="all that the issuer lets in",
+        ),
+    ] = ""
+    auth_email_server: Annotated[
+        Secret | None,
+        Setting(
+            "AUTH_EMAIL_SERVER",
+            "Turns the e-mail link on: smtp://USER:PASSWORD@HOST:PORT, smtps://…; in development console: or dir:PATH.",
+        ),
+    ] = None
+    auth_email_from: Annotated[str, Setting("AUTH_EMAIL_FROM", "Sender of mails: Acme <login@acme.example>.")] = ""
+    auth_pages_sign_in: Annotated[
+        str | None, Setting("AUTH_PAGES_SIGN_IN", "The front end's own page instead of ours.")
+    ] = None
+    auth_pages_sign_out: Annotated[str | None, Setting("AUTH_PAGES_SIGN_OUT", "The same for signing out.")] = None
+    auth_pages_error: Annotated[str | None, Setting("AUTH_PAGES_ERROR", "The same for errors.")] = None
+    auth_pages_verify_request: Annotated[
+        str | None, Setting("AUTH_PAGES_VERIFY_REQUEST", 'The same for "look into your mail".')
+    ] = None
+    auth_pages_new_user: Annotated[
+        str | None, Setting("AUTH_PAGES_NEW_USER", "Where a person goes after the first sign-in.")
+    ] = None
+    auth_theme_name: Annotated[str, Setting("AUTH_THEME_NAME", "The name on sign-in pages and in mails.")] = "Tenantry"
+    auth_theme_color: Annotated[str, Setting("AUTH_THEME_COLOR", "Colour of the buttons, as #rrggbb.")] = "#2f5fd0"
+    trusted_proxies: Annotated[
+        str,
+        Setting(
+            "TENANTRY_TRUSTED_PROXIES",
+            "Addresses or networks whose X-Forwarded-* headers count, with commas between: 10.0.0.0/8.",
+            shown_default="none",
+        ),
+    ] = ""
+
+    oidc_providers: Mapping[str, Mapping[str, Secret]] = {}
+    """Any OpenID Connect provider: AUTH_OIDC_<NAME>_ISSUER, _ID, _SECRET, and _LABEL for its button; id `oidc-<name>`."""
     sources: Mapping[str, str] = {}
     """Where each value came from, by name: "environment" or ".env:12"; names that are missing have their default."""
     warnings: tuple[str, ...] = ()

@@ -17,6 +17,7 @@ import msgspec
 
 from tenantry.errors import SettingsFaulty
 from tenantry.settings import dotenv as dotenv_file
+from tenantry.settings import sign_in
 from tenantry.settings.declared import Setting
 from tenantry.settings.secret import DatabaseUrl, Secret
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tenantry.settings.declared import Settings
 
 S = TypeVar("S", bound="Settings")
-_NOT_SETTINGS = ("sources", "warnings")
+_NOT_SETTINGS = ("sources", "warnings", "oidc_providers")
 _LONGEST_INT = 19
 _TRUE, _FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 
@@ -75,6 +76,8 @@ def load(cls: type[S], environ: Mapping[str, str] | None, dotenv: str | Path | N
     sources: dict[str, str] = {}
     for field in fields:
         text, source = texts.get(field.setting.name, ("", ""))
+        if not text.strip() and field.setting.fallback:
+            text, source = texts.get(field.setting.fallback, ("", ""))
         if not text.strip():  # `NAME=` is how a line of .env is switched off: the same as no line
             if field.default is msgspec.NODEFAULT:
                 faults.append(
@@ -91,6 +94,8 @@ def load(cls: type[S], environ: Mapping[str, str] | None, dotenv: str | Path | N
         except ValueError as error:
             faults.append(Fault(field.setting.name, f"({source}) {error}", _cure(field)))
     faults += _contradictions(values)
+    values["oidc_providers"], wrong = sign_in.oidc_providers(texts)
+    faults += (Fault(*one) for one in (*wrong, *sign_in.faults(cls, values)))
     if faults:
         lines_shown = "\n".join(f"  {f.name} {f.why}\n    {f.cure}" for f in faults)
         raise SettingsFaulty(count=len(faults), lines=lines_shown, faults=[tuple(f) for f in faults])
@@ -257,7 +262,7 @@ def _unknown(texts: Mapping[str, tuple[str, str]], fields: list[_Field]) -> tupl
     names = [f.setting.name for f in fields]
     warnings: list[str] = []
     for name in sorted(texts):
-        if not name.startswith(("TENANTRY_", "DATABASE_")) or name in names:
+        if not name.startswith(("TENANTRY_", "DATABASE_", "AUTH_")) or name in names or name.startswith("AUTH_OIDC_"):
             continue
         near = difflib.get_close_matches(name, names, 1, 0.75)
         if near or name.startswith("TENANTRY_"):

@@ -177,6 +177,14 @@ class Signals:
         """Give a gauge its value."""
         self._cells[self._at(metric)] = value
 
+    def provider(self, provider: str, *, is_up: bool) -> None:
+        """A sign-in provider (one of those that are configured) was asked, and answered well or not."""
+        at = self.store.add(BY_NAME["auth_provider_up"], (provider,))
+        if at is None:
+            self.dropped()
+        else:
+            self._cells[at] = float(is_up)
+
     def dropped(self) -> None:
         """Something has no series of its own."""
         self._cells[self._at("metrics_series_dropped_total")] += 1.0

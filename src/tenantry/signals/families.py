@@ -128,6 +128,10 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("process_max_fds", "File descriptors that one process may open.", "min"),
     Family("process_start_time_seconds", "gauge", "When counting began, in Unix time.", unit="seconds", rule="max"),
     Family("build_info", "gauge", "Always 1; the labels say what runs.", ("version", "python"), rule="max"),
+    Family(
+        "auth_provider_up", "gauge", "Whether a sign-in provider answered well when it was last asked: 0 or 1; by its id.",
+        ("provider",), rule="min",
+    ),
     # Notes between processes. Times are CLOCK_MONOTONIC, which all processes of a machine share.
     _gauge("_heartbeat_ns", "When the event loop of a worker last turned.", "min"),
     _gauge("_probe_seconds", "When this process last probed.", "max"),

@@ -146,10 +146,11 @@ def tenants_router() -> Router:
         """Go on in another tenant, by its id or slug. The session's token rotates: the old one ends at once."""
         token = secrets.token_urlsafe(32)
         rows = await ctx.accounts.fetch(
-            "select tenant_id, slug, name, role, expires from tenantry.switch_tenant($1, $2, $3)",
+            "select tenant_id, slug, name, role, expires from tenantry.switch_tenant($1, $2, $3, $4)",
             ctx.credential.token,
             token.encode("ascii"),
             tenant,
+            ctx.visit(),
         )
         tenant_id, slug, name, role, expires = rows[0]
         by_cookie = ctx.credential.source == "cookie"
