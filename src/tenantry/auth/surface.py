@@ -48,7 +48,7 @@ class SignIn:
         }
         self._running: set[asyncio.Task[None]] = set()
 
-    def _report(self, provider: str, is_up: bool) -> None:  # noqa: FBT001 - a callback's shape
+    def _report(self, provider: str, is_up: bool) -> None:
         """From worker threads: counters are the loop's."""
         self.loop.call_soon_threadsafe(partial(self.signals.provider, provider, is_up=is_up))
 
