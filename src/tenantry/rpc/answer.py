@@ -1,7 +1,8 @@
 """A result that brings its own status: for the health procedures, which operators read with `curl` and `jq`.
 
 A single call answers with the fields twice, at the top level and in the envelope (`jq '.checks.database'` and stock clients
-both find them); in a batch there is only the envelope, since a batch is an array of them.
+both find them); in a batch there is only the envelope, since a batch is an array of them. `Annotated[Answer, Shape]` as the
+result says what the fields are, for the TypeScript types.
 """
 
 from __future__ import annotations

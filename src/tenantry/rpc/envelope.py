@@ -12,8 +12,9 @@ from typing import Any
 
 import msgspec
 
-from tenantry.errors import BuilderError, RpcError, TenantryError, TrpcCode
+from tenantry.errors import BuilderError, Problem, RpcError, TenantryError, TrpcCode
 from tenantry.rpc.codes import CODES
+from tenantry.rpc.names import camel
 
 INTERNAL = "Something went wrong"
 """The text of every unforeseen error: what really happened is the log's."""
@@ -54,7 +55,9 @@ def shape(error: BaseException, path: str | None, *, request_id: str, is_develop
         data["path"] = path
     if isinstance(error, RpcError):
         message = error.message
-        data.update({key: value for key, value in error.data.items() if key not in {"code", "httpStatus", "path"}})
+        # A typed error's fields go the way of a record's: camelCase on the wire.
+        own = {camel(key): value for key, value in error.data.items()} if isinstance(error, Problem) else error.data
+        data.update({key: value for key, value in own.items() if key not in {"code", "httpStatus", "path"}})
         if error.field is not None and "issues" not in data:
             data["issues"] = [{"path": error.field.split("."), "code": "custom", "message": message}]
     else:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Annotated, Any
 
 from tenantry.context import Visitor
 from tenantry.errors import DatabaseUnavailable, Unauthorized
+from tenantry.ops.health.answers import HealthReport, Liveness, Metrics, Readiness
 from tenantry.ops.health.report import Health
 from tenantry.rpc import Answer, Router
 
@@ -23,23 +24,23 @@ def health_router(probe: Callable[[], Health | None]) -> Router:
         return found
 
     @health.query(public=True)
-    async def check(ctx: Visitor[Any]) -> Answer:
+    async def check(ctx: Visitor[Any]) -> Annotated[Answer, HealthReport]:
         """Everything that was checked, with its cause in words; 503 when unhealthy."""
         found = here(ctx)
         return Answer(*await found.check(may_see_details=found.access.may_see_details(ctx.headers, _peer(ctx))))
 
     @health.query(public=True)
-    async def liveness(ctx: Visitor[Any]) -> Answer:
+    async def liveness(ctx: Visitor[Any]) -> Annotated[Answer, Liveness]:
         """Whether the process turns; touches nothing."""
         return Answer(*here(ctx).liveness())
 
     @health.query(public=True)
-    async def readiness(ctx: Visitor[Any]) -> Answer:
+    async def readiness(ctx: Visitor[Any]) -> Annotated[Answer, Readiness]:
         """Whether requests may come here; 503 when not."""
         return Answer(*await here(ctx).readiness())
 
     @health.query(public=True)
-    async def metrics(ctx: Visitor[Any]) -> Answer:
+    async def metrics(ctx: Visitor[Any]) -> Annotated[Answer, Metrics]:
         """Every metric, summed over all processes."""
         found = here(ctx)
         if not found.access.may_see_metrics(ctx.headers):
