@@ -108,20 +108,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--tenant", action="append", default=[], metavar="VALUE[=SETTING]",
         help="with --url and --probe, twice: two tenants to cross between, and what the setting is for each where it differs",
     )  # fmt: skip
-    types = _command(
-        commands, "typescript", "typescript:run", "the application's procedures as TypeScript, for stock tRPC clients",
-        "tenantry typescript notes:app > app-router.d.ts",
-    )  # fmt: skip
-    types.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
-    types.add_argument("--out", metavar="DIR", help="write app-router.d.ts into this folder, if it changed")
-    types.add_argument("--auth", action="store_true", help="write auth.ts too: auth(), and what a session holds")
-    types.add_argument(
-        "--check", action="store_true", help="write nothing; exit 1 with the difference if a file is out of date"
-    )
-    types.add_argument("--watch", action="store_true", help="write again whenever a Python file changes")
-    types.add_argument(
-        "--transformer", choices=("none", "superjson"), help="what the client's links speak (default: none)"
-    )
+    _add_typescript(commands)
     _command(
         commands,
         "settings",
@@ -218,6 +205,23 @@ def _incidents(commands: Any) -> None:
         commands, "oncall", "incidents:oncall", "who is paged now; 1 if a level is empty", "tenantry oncall"
     )
     oncall.add_argument("--at", metavar="TIME", help="at another moment: 2026-12-24T09:00:00+01:00")
+
+
+def _add_typescript(commands: Any) -> None:
+    types = _command(
+        commands, "typescript", "typescript:run", "the application's procedures as TypeScript, for stock tRPC clients",
+        "tenantry typescript notes:app > app-router.d.ts",
+    )  # fmt: skip
+    types.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
+    types.add_argument("--out", metavar="DIR", help="write app-router.d.ts into this folder, if it changed")
+    types.add_argument("--auth", action="store_true", help="write auth.ts too: auth(), and what a session holds")
+    types.add_argument(
+        "--check", action="store_true", help="write nothing; exit 1 with the difference if a file is out of date"
+    )
+    types.add_argument("--watch", action="store_true", help="write again whenever a Python file changes")
+    types.add_argument(
+        "--transformer", choices=("none", "superjson"), help="what the client's links speak (default: none)"
+    )
 
 
 def _command(
