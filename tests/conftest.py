@@ -112,6 +112,10 @@ class Cluster:
         self.admin = psycopg.connect(
             self.superuser.with_database("postgres").reveal(), autocommit=True, cursor_factory=psycopg.RawCursor
         )
+        # Nothing here must survive the machine: what a crash of the server itself does is tested on servers of their own.
+        for setting in ("fsync", "full_page_writes"):
+            self.admin.execute(f"alter system set {setting} = off")
+        self.admin.execute("select pg_reload_conf()")
         self.template = self.make_template("template", [])
 
     def make_template(self, name: str, more: list[Migration]) -> str:
@@ -126,7 +130,7 @@ class Cluster:
         """A database from the template, dropped afterwards. Settings of roles in a database are not copied: put back."""
         template = template or self.template
         name = f"t{next(_numbers)}"
-        self.admin.execute(f"create database {name} template {template}")
+        self.admin.execute(f"create database {name} template {template} strategy file_copy")
         self.admin.execute(
             "do $$ declare s record; pair text; begin"
             "  for s in select r.rolname, unnest(c.setconfig) as setting from pg_db_role_setting c join pg_roles r on r.oid = c.setrole"
