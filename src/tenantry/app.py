@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from tenantry.db import Pool
     from tenantry.dispatch import Dispatcher
+    from tenantry.events import Hub
     from tenantry.http import AsgiShell, Handler, Request, Response, Running
     from tenantry.ops import Health, OpsListener, Slots
     from tenantry.signals import Store
@@ -192,6 +193,7 @@ class _Open:
         self.resources = resources
         self.pool: Pool
         self.accounts: Pool
+        self.hub: Hub
         self.health: Health
         self.dispatcher: Dispatcher
         self.handle: Handler
@@ -202,6 +204,7 @@ class _Open:
         from tenantry.auth.opening import opened
         from tenantry.db import Pool
         from tenantry.dispatch import Dispatcher, Road
+        from tenantry.events import Hub
         from tenantry.ops import Access, Health, Pulse, memory_limit, wanted_migrations
         from tenantry.rpc import Limits
 
@@ -230,6 +233,9 @@ class _Open:
                 pool.idle_seconds = settings.idle_in_transaction_ms / 1000
                 stack.push_async_callback(pool.close, 0.0)
                 await pool.open()
+            self.hub = Hub(self.pool, self.accounts, settings)
+            self.hub.open()
+            stack.push_async_callback(self.hub.close)
             tick = getattr(settings, "tick", 15)
             limit = memory_limit(getattr(settings, "memory_limit", 0))
             pulse = Pulse(self.pool, signals, memory_limit=limit, tick_seconds=tick)
@@ -288,6 +294,8 @@ class _Open:
         self.stack.callback(listener.stop)
 
     async def close(self, grace_seconds: float) -> None:
+        # First: what subscribers wait for does not come any more, and their clients go to another worker.
+        await self.hub.close()
         try:
             await asyncio.gather(self.pool.close(grace_seconds), self.accounts.close(grace_seconds))
         finally:

@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec
 
 from tenantry.db import Pool, Session, Transaction
-from tenantry.errors import NotKnownYet
+from tenantry.errors import DatabaseUnavailable, NotKnownYet
 from tenantry.identity import Credential, IdentityId, Membership, Role, TenantId, UserId
+from tenantry.rpc import Tracked
 
 if TYPE_CHECKING:
     # The default makes a bare `Ctx` complete for strict checkers; typing has it from Python 3.13 only.
@@ -163,6 +164,25 @@ class Ctx(Visitor[App], Generic[App]):
     async def lock(self, name: str) -> None:
         """Wait for the tenant's lock of that name, held to the transaction's end: for count-then-insert."""
         await self.db.lock(name)
+
+    async def publish(self, topic: str, value: object) -> None:
+        """Tell the tenant: `await ctx.publish("notes.added", note)`. Subscribers see it when this call's transaction commits, else never.
+
+        The value is encoded as a result is. Raises PublishRefused (in a query, or no topic) and PayloadTooLarge.
+        """
+        await self.db.publish(topic, value)
+
+    def subscribe(self, type_: type[T], topic: str, *, after: str | None = None) -> AsyncIterator[Tracked[T]]:
+        """What is published under a topic of the tenant: first what came after the event `after`, without gap or repeat, then live.
+
+        Without `after` it begins now. No connection is held while it waits; one value is shared by all its subscribers, so
+        treat it as read-only. Raises EventsGone (older than is kept), SlowConsumer, and Unauthorized or Forbidden within 5 s
+        of the session's end.
+        """
+        outlet = self.db.pool.outlet
+        if outlet is None:
+            raise DatabaseUnavailable
+        return outlet.subscribe(self.db.entry, type_, topic, after)
 
 
 def context_kind(annotation: Any) -> type[Visitor[Any]] | None:

@@ -261,6 +261,30 @@ class UnknownOutcome(RpcError):
         super().__init__(message, field=field, data={"outcome": "unknown", **(data or {})})
 
 
+class EventsGone(RpcError):
+    """The event to go on after is older than what is kept, or never was in this tenant: what came after it is not known whole."""
+
+    code = "EVENTS_GONE"
+    trpc = "PRECONDITION_FAILED"
+    says = "The events since then are no longer kept: load what is shown anew, and subscribe without a last event id."
+
+
+class SlowConsumer(RpcError):
+    """A subscriber took events more slowly than they came. Its client reconnects by itself, and goes on after its last id."""
+
+    code = "SLOW_CONSUMER"
+    trpc = "SERVICE_UNAVAILABLE"
+    says = "Events came faster than they were taken; go on after the last one."
+
+
+class SubscriptionsClosed(RpcError):
+    """The worker is stopping. The client reconnects to another one, and goes on after its last id."""
+
+    code = "SUBSCRIPTIONS_CLOSED"
+    trpc = "SERVICE_UNAVAILABLE"
+    says = "This server is stopping; go on after the last event."
+
+
 # ------------------------------------------------------------------ a builder's mistakes: code, words, cure
 
 
@@ -332,6 +356,18 @@ class TransactionHeld(BuilderError):
     code = "TRANSACTION_HELD"
     says = "{procedure} held a transaction idle for {idle_ms} ms, and it was ended. All of the request was rolled back."
     remedy = "Do outside calls between short blocks: async with ctx.transaction() as tx: …"
+
+
+class PublishRefused(BuilderError):
+    code = "PUBLISH_REFUSED"
+    says = "{procedure} cannot publish: {why}."
+    remedy = "{cure}"
+
+
+class EventShape(BuilderError):
+    code = "EVENT_SHAPE"
+    says = 'An event of "{topic}" does not fit {type}, which {procedure} subscribes to.'
+    remedy = "Publish and subscribe with one type; give fields that came later a default."
 
 
 class NotKnownYet(BuilderError):

@@ -5,7 +5,9 @@ What handlers use is `Session` and `sql`; what dispatch uses is `Pool`, `Entry`,
 
 from __future__ import annotations
 
+from tenantry.db.connect import NotConnected, connect
 from tenantry.db.failures import error_of
+from tenantry.db.outbox import Outlet
 from tenantry.db.pool import Pool, PoolStats
 from tenantry.db.session import Session, Transaction
 from tenantry.db.sql import Sql, changes, sql
@@ -13,6 +15,6 @@ from tenantry.db.statement import Statement
 from tenantry.db.trip import Entry, Outcome, Query, Shape, Trip, WireError, WireFailure
 
 __all__ = [
-    "Entry", "Outcome", "Pool", "PoolStats", "Query", "Session", "Shape", "Sql", "Statement", "Transaction", "Trip",
-    "WireError", "WireFailure", "changes", "error_of", "sql",
+    "Entry", "NotConnected", "Outcome", "Outlet", "Pool", "PoolStats", "Query", "Session", "Shape", "Sql", "Statement",
+    "Transaction", "Trip", "WireError", "WireFailure", "changes", "connect", "error_of", "sql",
 ]  # fmt: skip

@@ -22,6 +22,7 @@ from tenantry.db.trip import Outcome, Query, Shape, Trip, WireError, WireFailure
 from tenantry.errors import DatabaseNotReady, TenantryError
 
 if TYPE_CHECKING:
+    from tenantry.db.outbox import Outlet
     from tenantry.settings import DatabaseUrl
     from tenantry.signals import Signals
 
@@ -106,6 +107,8 @@ class Pool:
         self._describing: dict[int, asyncio.Future[Shape]] = {}
         self._own: dict[str, Query] = {}
         self.constraints: dict[str, tuple[list[str], str | None]] = {}
+        self.outlet: Outlet | None = None
+        """Who is told of events that were committed, and reads them for subscribers; set by `app`."""
 
     # ------------------------------------------------------------------ opening and closing
 

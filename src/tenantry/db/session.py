@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 import msgspec
 
-from tenantry.db.failures import table_of
+from tenantry.db.failures import error_of, table_of
+from tenantry.db.outbox import PUBLISH, Outbox
 from tenantry.db.plan import PagePlan, cursor_values, page_plan_of, plan_of
 from tenantry.db.scan import first_keyword
 from tenantry.db.statement import Prepared
@@ -58,7 +59,7 @@ class Statements:
     """What makes statements: `ctx.db`, and the `tx` of `ctx.transaction()`."""
 
     __slots__ = (
-        "_turn", "blocks", "broken", "connection", "entry", "made", "membership", "pool", "task", "ticket", "trip",
+        "_turn", "blocks", "broken", "connection", "entry", "made", "membership", "outbox", "pool", "task", "ticket", "trip",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, entry: Entry) -> None:
@@ -71,6 +72,7 @@ class Statements:
         self.connection: Connection | None = None
         self.ticket = 0
         self.membership: Membership | None = None
+        self.outbox: Outbox | None = None
         self.trip: Trip | None = None
         self.task: asyncio.Task[None] | None = None
         self._turn: asyncio.Lock | None = None
@@ -132,6 +134,26 @@ class Statements:
     async def lock(self, name: str) -> None:
         """Wait for the tenant's lock of that name; it is held to the transaction's end."""
         await self.run(LOCK, name)
+
+    async def publish(self, topic: str, value: object) -> None:
+        """Publish a value under a topic of the tenant: subscribers see it when this transaction has committed, else never.
+
+        Costs no trip of its own until the commit. Raises PublishRefused (in a query), PayloadTooLarge, TransactionMixed.
+        """
+        if self.blocks:
+            raise TransactionMixed(procedure=self.entry.procedure)
+        if self.outbox is None:
+            self.outbox = Outbox()
+        self.outbox.add(self.entry, topic, value, self.pool.outlet)
+
+    def announce(self, statement: Statement[T], *topics: str) -> Statement[T]:
+        """Say that a statement publishes by itself (`tenantry.publish(…)` in its SQL, or a trigger), for a handler that returns it.
+
+        Subscribers hear of it at once; without this they do within a second.
+        """
+        assert isinstance(statement, Prepared)  # what it is at run time
+        statement.topics = topics
+        return statement
 
     # ------------------------------------------------------------------ awaited statements
 
@@ -225,17 +247,43 @@ class Statements:
                 raise StatementNotRun(procedure=self.entry.procedure, where=statement.plan.where)
         if self.broken is not None:
             raise TransactionFailed(procedure=self.entry.procedure, first=type(self.broken).__name__)
+        outbox = self.outbox
+        if outbox is not None and outbox.topics:
+            await self._put(outbox)
         if self.connection is None:
             return
         trip = self._trip(verb="COMMIT")
-        last = self.made[-1].plan
         # It is let through: from here on `abandon` finds nothing to stop, and this waits until the outcome is known.
         self.connection = self.trip = None
         if self.entry.read_only:
             return
         await trip.value
         if trip.failure is not None:
-            raise self._error(last, trip.failure)
+            raise error_of(
+                trip.failure, procedure=self.entry.procedure, where=self.made[-1].plan.where if self.made else "its commit",
+                read_only=False, constraints=self.pool.constraints,
+            )  # fmt: skip
+        self._tell_subscribers(outbox)
+
+    async def _put(self, outbox: Outbox) -> None:
+        """Write what was published, as the last statement: the nearer to the commit, the truer is the order of events."""
+        trip = self._trip(query=PUBLISH, params=outbox.parameters(), formats=[0, 0], begins=True)
+        connection, ticket, self.connection = self.connection, self.ticket, None
+        # As the commit itself: whoever gives up now no longer stops it.
+        self.trip = None
+        await trip.value
+        if trip.failure is not None:
+            raise error_of(trip.failure, procedure=self.entry.procedure, where="ctx.publish", read_only=False)
+        if connection is None:
+            connection, ticket, self.membership = trip.connection, trip.ticket, trip.membership
+        self.connection, self.ticket = connection, ticket
+
+    def _tell_subscribers(self, outbox: Outbox | None) -> None:
+        topics = {topic for statement in self.made for topic in statement.topics}
+        if outbox is not None:
+            topics.update(outbox.topics)
+        if topics and self.pool.outlet is not None and self.membership is not None:
+            self.pool.outlet.committed(self.membership.tenant_id, topics)
 
     def abandon(self) -> None:
         """Undo everything, whatever is under way; nobody is told. A commit that was sent is let through."""
@@ -291,6 +339,8 @@ class Session(Statements):
             self._count(plan, trip)
             failure = trip.failure
             if failure is None:
+                if statement.topics and self.pool.outlet is not None and trip.membership is not None:
+                    self.pool.outlet.committed(trip.membership.tenant_id, statement.topics)
                 try:
                     trip.value = encode(value_of(plan, values, trip.result, for_wire=True))
                 except Exception as error:
@@ -335,7 +385,7 @@ class Session(Statements):
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A short transaction of its own, committed where the block ends. Raises TransactionMixed after bare statements."""
-        if self.made:
+        if self.made or self.outbox is not None:
             raise TransactionMixed(procedure=self.entry.procedure)
         return self._block()
 

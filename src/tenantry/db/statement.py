@@ -21,7 +21,7 @@ class Prepared(Coroutine[Any, Any, Any]):
     """What `ctx.db.one(…)` and its kind give, at run time."""
 
     __tenantry_statement__ = True
-    __slots__ = ("_coroutine", "is_run", "plan", "session", "values")
+    __slots__ = ("_coroutine", "is_run", "plan", "session", "topics", "values")
 
     def __init__(self, session: Session, plan: Plan, values: tuple[Any, ...]) -> None:
         """Made by Session only."""
@@ -29,6 +29,8 @@ class Prepared(Coroutine[Any, Any, Any]):
         self.plan = plan
         self.values = values
         self.is_run = False
+        self.topics: tuple[str, ...] = ()
+        """What its SQL publishes by itself, so that subscribers are told when it has committed."""
         self._coroutine: Coroutine[Any, Any, Any] | None = None
 
     def _started(self) -> Coroutine[Any, Any, Any]:

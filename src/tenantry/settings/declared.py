@@ -238,6 +238,40 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
     max_rows: Annotated[
         int, Setting("TENANTRY_MAX_ROWS", "Rows that one statement may give to a handler.", "rows", 1, 10_000_000)
     ] = 10_000
+    max_event_bytes: Annotated[
+        int,
+        Setting("TENANTRY_MAX_EVENT_BYTES", "Largest value of one event, as JSON.", "bytes", 1, 1_048_576),
+    ] = 65_536
+    events_retention_hours: Annotated[
+        int,
+        Setting(
+            "TENANTRY_EVENTS_RETENTION_HOURS",
+            "How long events are kept, so that a client can go on after the last one that it saw.",
+            "hours",
+            1,
+            8760,
+        ),
+    ] = 24
+    events_most_mb: Annotated[
+        int,
+        Setting(
+            "TENANTRY_EVENTS_MOST_MB",
+            "Room for all kept events with their indexes; beyond it the oldest go before their time.",
+            "megabytes",
+            1,
+            10_000_000,
+        ),
+    ] = 4096
+    events_queue: Annotated[
+        int,
+        Setting(
+            "TENANTRY_EVENTS_QUEUE",
+            "Events that may wait for one slow subscriber; then its subscription ends, and its client goes on after its last id.",
+            "events",
+            1,
+            1_000_000,
+        ),
+    ] = 1000
     log: Annotated[
         Literal["auto", "json", "text"],
         Setting("TENANTRY_LOG", "Form of the log; auto is text on a terminal, else JSON lines."),
@@ -484,8 +518,8 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
 
     @property
     def connections_wanted(self) -> int:
-        """How many connections all workers together may open."""
-        return self.workers * (self.pool_size + self.auth_pool_size)
+        """How many connections all workers together may open; the last one of each hears of events."""
+        return self.workers * (self.pool_size + self.auth_pool_size + 1)
 
     def connections_shared(self) -> int:
         """How many connections of a worker's pool the fast lane may share; one at least is left for all else."""

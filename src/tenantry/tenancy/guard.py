@@ -50,10 +50,10 @@ def _check_role(connection: Any, settings: Settings) -> None:
         raise LogsBindValues(setting="log_parameter_max_length", value=longest, database=database)
     wanted = settings.connections_wanted + settings.RESERVED_CONNECTIONS
     if wanted > most:
-        fits = max(1, (most - settings.RESERVED_CONNECTIONS) // settings.workers - settings.auth_pool_size)
+        fits = max(1, (most - settings.RESERVED_CONNECTIONS) // settings.workers - settings.auth_pool_size - 1)
         lines = (
-            f"  TENANTRY_WORKERS x (TENANTRY_POOL_SIZE + TENANTRY_AUTH_POOL_SIZE) + {settings.RESERVED_CONNECTIONS} in reserve = {wanted},"
-            f" and the server has max_connections = {most}\n    Set TENANTRY_POOL_SIZE={fits}, or raise max_connections."
+            f"  TENANTRY_WORKERS x (TENANTRY_POOL_SIZE + TENANTRY_AUTH_POOL_SIZE + 1) + {settings.RESERVED_CONNECTIONS} in reserve"
+            f" = {wanted}, and the server has max_connections = {most}\n    Set TENANTRY_POOL_SIZE={fits}, or raise max_connections."
         )
         raise SettingsFaulty(
             count=1, lines=lines, faults=[("TENANTRY_POOL_SIZE", "more connections than the server has", lines)]

@@ -1,7 +1,7 @@
 -- Events: what a transaction publishes, kept so that subscribers read it in one stable order without gap or repeat.
 --
--- `place` is the greater of the publisher's transaction id and the snapshot's end at the moment of publishing, so what is below a
--- reader's own horizon (pg_snapshot_xmin) is decided for ever, and what was published after another's commit comes after it.
+-- `place` is the greater of the publisher's transaction id and the last one that had ended at the moment of publishing: what is below
+-- a reader's own horizon (pg_snapshot_xmin) is decided for ever, and what was published after another's commit comes after it.
 -- Slots are a ring of partitions: the keeper moves on to the next one and empties it, without DDL and without locking the parent.
 
 set local role tenantry_owner;
@@ -81,14 +81,15 @@ create or replace function tenantry.put_events(tenant uuid, topics text[], conte
     language plpgsql volatile security definer set search_path = ''
 as $$
 declare
-    -- Of this moment, not of the caller's statement: a fresh snapshot, taken after every lock that was waited for.
+    -- Of this moment, not of the caller's statement: a fresh snapshot, taken after every lock that was waited for. Its xmax is one
+    -- more than the last transaction that ended; that one and our own bound what may still be undecided above us.
     place constant bigint := greatest(pg_catalog.pg_current_xact_id()::text::bigint,
-                                      pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint);
+                                      pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::bigint - 1);
     moment constant timestamptz := pg_catalog.clock_timestamp();
     made integer;
 begin
     insert into tenantry.events (tenant_id, topic, place, at, n, slot, value)
-    select tenant, e.topic, put_events.place, moment, e.n, r.slot, e.value
+    select tenant, e.topic, place, moment, e.n, r.slot, e.value
       from unnest(topics, contents) with ordinality as e (topic, value, n)
       cross join tenantry.event_ring r;
     get diagnostics made = row_count;
