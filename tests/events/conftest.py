@@ -85,7 +85,7 @@ class Ear:
 
     @property
     def said(self) -> list[Any]:
-        return [event.data.what_was for event in self.heard]
+        return [getattr(event.data, "what_was", event.data) for event in self.heard]
 
     async def until(self, count: int, seconds: float = 20) -> list[Any]:
         async with asyncio.timeout(seconds):

@@ -321,3 +321,30 @@ async def test_closing_ends_subscriptions_so_that_clients_go_elsewhere(database:
     async with opened(app, database):
         ear = await listen(app, people.acme.member.token)
     assert type(await ear.ends()).__name__ == "SubscriptionsClosed"
+
+
+async def test_users_changed_tells_of_every_change_of_a_membership(
+    app: Tenantry, database: Database, people: People
+) -> None:
+    from tenantry.tenancy.procedures import UserChanged
+
+    ear = await listen(app, people.acme.member.token, topic="users.changed", kind=UserChanged)
+    foreign = await listen(app, people.globex.member.token, topic="users.changed", kind=UserChanged)
+    owner, member = Client(app, people.acme.owner.token), people.acme.member.user_id
+    assert (await owner.mutate("users.update", {"id": str(member), "name": "Mel"})).status == 200
+    assert (
+        await owner.mutate("users.update", {"id": str(member), "name": "Mel"})
+    ).status == 200  # no difference, no event
+    assert (await owner.mutate("users.update", {"id": str(member), "role": "admin"})).status == 200
+    new = database.add_member("acme", "new@acme.example", "member")
+    assert (await owner.mutate("users.delete", {"id": str(new.user_id)})).status == 200
+    await ear.until(4)
+    assert [(e.data.id, e.data.change) for e in ear.heard] == [
+        (member, "updated"),
+        (member, "updated"),
+        (new.user_id, "added"),
+        (new.user_id, "removed"),
+    ]
+    assert foreign.heard == []
+    await ear.stop()
+    await foreign.stop()

@@ -8,20 +8,23 @@ caller's tenant does not exist for it, so its answer is NOT_FOUND and not FORBID
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from tenantry.context import Ctx, Person
 from tenantry.db import Statement, sql
 from tenantry.errors import BadRequest
 from tenantry.identity import Role
-from tenantry.rpc import UNSET, Meta, Page, Record, Router, Unset
+from tenantry.rpc import UNSET, Meta, Page, Record, Router, Tracked, Unset
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 Limit = Annotated[int, Meta(ge=1, le=100)]
 
 USER = sql("id, email, name, role, created_at")
+CHANGED = "users.changed"
+"""Published by a trigger (0011_events.sql), so that every way to change a membership does it."""
 
 
 class User(Record):
@@ -32,6 +35,13 @@ class User(Record):
     name: str
     role: Role
     created_at: datetime
+
+
+class UserChanged(Record):
+    """A membership that was added, updated (name, role) or removed; who it is now, `users.get` tells."""
+
+    id: UUID
+    change: Literal["added", "updated", "removed"]
 
 
 class Tenant(Record):
@@ -67,7 +77,7 @@ class Switched(Record):
 
 
 def users_router() -> Router:
-    """`users.list`, `users.get`, `users.update`, `users.delete`."""
+    """`users.list`, `users.get`, `users.update`, `users.delete`, `users.changed`."""
     users = Router("users")
 
     @users.query
@@ -89,17 +99,18 @@ def users_router() -> Router:
     ) -> Statement[User]:
         """Rename a person (oneself, or anyone as admin), or give another role (admin and up, never above one's own)."""
         if role is not UNSET:
-            return ctx.db.one(
+            changed = ctx.db.one(
                 User,
                 "select id, email, name, role, created_at from tenantry.set_role($1, $2, $3)",
                 id,
                 role,
                 None if name is UNSET else name,
             )
+            return ctx.db.announce(changed, CHANGED)
         if name is UNSET:
             message = "Nothing to change"
             raise BadRequest(message)
-        return ctx.db.one(
+        renamed = ctx.db.one(
             User,
             "update users set name = $2 where id = $1"
             " and tenantry.require(id = tenantry.user_id() or tenantry.role() in ('owner', 'admin'))"
@@ -107,11 +118,18 @@ def users_router() -> Router:
             id,
             name,
         )
+        return ctx.db.announce(renamed, CHANGED)
 
     @users.mutation
     def delete(ctx: Ctx[Any], id: UUID) -> Statement[UUID]:  # noqa: A002 - the wire's word
         """End a membership: one's own (leave), or another's as admin and up."""
-        return ctx.db.one(UUID, "select tenantry.remove_member($1)", id)
+        return ctx.db.announce(ctx.db.one(UUID, "select tenantry.remove_member($1)", id), CHANGED)
+
+    @users.subscription
+    async def changed(ctx: Ctx[Any], last_event_id: str | None = None) -> AsyncIterator[Tracked[UserChanged]]:
+        """Whose membership was added, updated or removed, as it happens; after `lastEventId` first what was missed."""
+        async for event in ctx.subscribe(UserChanged, CHANGED, after=last_event_id):
+            yield event
 
     return users
 
