@@ -128,6 +128,7 @@ class Hub:
         found = self.channels.get((tenant, topic))
         if found is None:
             found = self.channels[tenant, topic] = Channel(self, tenant, topic)
+            self.listener.serve(has_subscribers=True)
             if self._salt is not None:
                 self._by_key[self._key(tenant, topic)] = found
         return found
@@ -138,6 +139,7 @@ class Hub:
             del self.channels[channel.tenant, channel.topic]
             if self._salt is not None:
                 self._by_key.pop(self._key(channel.tenant, channel.topic), None)
+            self.listener.serve(has_subscribers=bool(self.channels))
 
     def _key(self, tenant: UUID, topic: str) -> bytes:
         assert self._salt is not None

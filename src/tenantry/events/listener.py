@@ -2,7 +2,8 @@
 
 It signs in as tenantry_auth, which has no table, so whoever takes it over reads no row; payloads are salted keys, which tell nothing to
 those who do not know tenant, topic and salt. What is lost while it is away, the hub's poll finds. NOTIFY goes out here and not in the
-publishers' transactions: it takes a lock of the whole server at commit, behind which they would queue.
+publishers' transactions: it takes a lock of the whole server at commit, behind which they would queue. Where no other worker has
+subscribers, nothing goes out at all: those that have say so ("!") when they begin, when asked ("?"), and every few seconds.
 """
 
 from __future__ import annotations
@@ -30,6 +31,9 @@ MOST_KEYS = 20_000
 LEAST_PAUSE, MOST_PAUSE = 0.05, 5.0
 QUIET_SECONDS = 5.0
 """A connection that answers nothing for so long is dropped; a heartbeat goes out as often."""
+PRESENT_SECONDS = 3 * QUIET_SECONDS
+"""A worker that has not said for so long that it has subscribers has none, or is gone."""
+_HERE, _ASK, _BYE = b"!", b"?", b"-"
 _SYNC, _FATAL = 10, 7
 
 
@@ -43,6 +47,9 @@ class Listener:
         self.up = up
         self.is_up = False
         self.pid = 0
+        self.has_subscribers = False
+        self._others: dict[int, float] = {}
+        self._words: list[bytes] = []
         self._keys: dict[bytes, None] = {}
         self._pg: Any = None
         self._fd = -1
@@ -60,16 +67,27 @@ class Listener:
         if self._task is None:
             return
         until = asyncio.get_running_loop().time() + 0.5
-        while self.is_up and (self._keys or self._asked) and asyncio.get_running_loop().time() < until:
+        while self.is_up and (self._keys or self._words or self._asked) and asyncio.get_running_loop().time() < until:
             await asyncio.sleep(0.005)
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
     def tell(self, keys: list[bytes]) -> None:
         """Topics moved here: others hear of it. What comes while a message is under way goes in the next, so there are few."""
-        if len(self._keys) < MOST_KEYS:
+        if self._others and len(self._keys) < MOST_KEYS:
             self._keys.update(dict.fromkeys(keys))
-        self._send()
+            self._send()
+
+    def serve(self, has_subscribers: bool) -> None:
+        """Whether this worker wants to hear of anything."""
+        if self.has_subscribers != has_subscribers:
+            self.has_subscribers = has_subscribers
+            self._say(_HERE if has_subscribers else _BYE)
+
+    def _say(self, word: bytes) -> None:
+        if self.is_up:
+            self._words.append(word)
+            self._send()
 
     async def _stay(self) -> None:
         pause = 0.0
@@ -96,7 +114,12 @@ class Listener:
                 return
             if self._asked > 0:
                 return
-            self._ask(b"select 1", None)
+            until = asyncio.get_running_loop().time() - PRESENT_SECONDS
+            self._others = {pid: at for pid, at in self._others.items() if at > until}
+            if self.has_subscribers:
+                self._say(_HERE)
+            else:
+                self._ask(None, None)
 
     async def _connect(self) -> None:
         opened = await connect(self.url, enters=False)
@@ -111,7 +134,10 @@ class Listener:
         self._asked = 0
         loop.add_reader(self._fd, self._readable)
         self.is_up = True
+        self._others = {}
         self._ask(_LISTEN, None)
+        # Whoever has subscribers answers; and hears that this worker has.
+        self._words = [_ASK, _HERE] if self.has_subscribers else [_ASK]
 
     def _drop(self) -> None:
         self.is_up = False
@@ -125,17 +151,24 @@ class Listener:
             pg.finish()
 
     def _send(self) -> None:
-        if not self.is_up or self._asked or not self._keys:
+        if not self.is_up or self._asked:
+            return
+        if self._words:
+            self._ask(_NOTIFY, self._words.pop(0))
+            return
+        if not self._keys:
             return
         keys = list(self._keys)[:KEYS_AT_ONCE]
         for key in keys:
             del self._keys[key]
         self._ask(_NOTIFY, b"".join(key.hex().encode() for key in keys))
 
-    def _ask(self, text: bytes, payload: bytes | None) -> None:
+    def _ask(self, text: bytes | None, payload: bytes | None) -> None:
+        """One statement, or a lone Sync, which is no transaction."""
         pg = self._pg
         try:
-            pg.send_query_params(text, None if payload is None else [payload])
+            if text is not None:
+                pg.send_query_params(text, None if payload is None else [payload])
             pg.pipeline_sync()
             self._asked += 1
             if pg.flush():
@@ -157,7 +190,7 @@ class Listener:
             self._results(pg)
             keys: list[bytes] = []
             while (notice := pg.notifies()) is not None:
-                if notice.be_pid != self.pid:
+                if notice.be_pid != self.pid and not self._is_word(notice.be_pid, notice.extra):
                     keys.extend(_keys_of(notice.extra))
         except Exception:  # see above
             self._gone()
@@ -165,6 +198,18 @@ class Listener:
         if keys:
             self.heard(keys)
         self._send()
+
+    def _is_word(self, pid: int, said: bytes) -> bool:
+        if said == _HERE:
+            self._others[pid] = asyncio.get_running_loop().time()
+        elif said == _BYE:
+            self._others.pop(pid, None)
+        elif said == _ASK:
+            if self.has_subscribers:
+                self._words.append(_HERE)
+        else:
+            return False
+        return True
 
     def _results(self, pg: Any) -> None:
         nothing = 0
