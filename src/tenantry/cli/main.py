@@ -85,6 +85,16 @@ def make_parser() -> argparse.ArgumentParser:
     create.add_argument("--tenant", required=True, help="slug or id")
     create.add_argument("--email", required=True)
     create.add_argument("--ttl", default="1 day", help="how long it lives, as PostgreSQL's interval (default: 1 day)")
+    secret = commands.add_parser("secret", help="secrets that the database keeps").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    rotate = _command(
+        secret, "rotate-seal", "secret:rotate_seal", "change the key of the keyed seal, while requests run",
+        "tenantry secret rotate-seal",
+    )  # fmt: skip
+    rotate.add_argument(
+        "--wait", type=float, default=300.0, help="seconds to wait for transactions of before (default: 300)"
+    )
     verify = _command(
         commands, "verify", "verify:run", "prove that tenants are kept apart on this database",
         "tenantry verify --probe --html isolation.html",
