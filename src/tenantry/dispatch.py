@@ -52,6 +52,7 @@ from tenantry.rpc import (
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from tenantry.logs import RequestLines
     from tenantry.signals import Signals
 
 log = logging.getLogger("tenantry.request")
@@ -75,6 +76,8 @@ class Road(Struct, frozen=True):
     pool: Pool
     accounts: Pool
     signals: Signals
+    lines: RequestLines | None
+    """Where each call has its line in the log; None for none."""
     resources: Any
     origins: frozenset[str]
     deadline_ms: int
@@ -384,7 +387,7 @@ class Run:
             status, wire = body.status, body.on_wire(is_batch=self.exchange.is_batch)
         else:
             wire = success(body)
-        self.exchange.road.signals.request(self.procedure.path, time.perf_counter() - self.started, None)
+        self.over(self.procedure.path, status, None)
         self.exchange.answered(self, status, wire, retry=False)
 
     def failed(self, error: BaseException) -> None:
@@ -393,18 +396,33 @@ class Run:
         trpc = error.trpc if isinstance(error, TenantryError) else "INTERNAL_SERVER_ERROR"
         if not isinstance(error, RpcError):
             self.note(error)
-        exchange.road.signals.request(path, time.perf_counter() - self.started, trpc)
-        facts = shape(error, path, request_id=exchange.request_id, is_development=exchange.road.is_development)
         status = CODES[trpc].http
+        self.over(path, status, trpc)
+        facts = shape(error, path, request_id=exchange.request_id, is_development=exchange.road.is_development)
         if trpc == "METHOD_NOT_SUPPORTED" and isinstance(error, RpcError) and "allow" in error.data:
             exchange.reply_headers.append((b"allow", str(error.data["allow"]).encode("ascii")))
         exchange.answered(self, status, failure(facts), retry=status == 503)
+
+    def over(self, path: str, status: int, code: str | None) -> None:
+        """Count the call, and write its line."""
+        exchange = self.exchange
+        road = exchange.road
+        seconds = time.perf_counter() - self.started
+        road.signals.request(path, seconds, code)
+        lines = road.lines
+        if lines is not None:
+            session = self.session
+            tenant = None if session is None else session.tenant_bytes
+            lines.add(path, status, code, seconds, tenant, exchange.request_id, exchange.request.headers)
 
     def note(self, error: BaseException) -> None:
         """Log what the client does not hear. A builder's mistake speaks for itself; anything else needs its trace."""
         exchange = self.exchange
         trace = None if isinstance(error, BuilderError) else error
-        log.error("%s failed: %s (request %s)", self.call.path, summary(error), exchange.request_id, exc_info=trace)
+        extra = {"error": error, "request_id": exchange.request_id}
+        log.error(
+            "%s failed: %s (request %s)", self.call.path, summary(error), exchange.request_id, exc_info=trace, extra=extra
+        )
 
 
 def summary(error: BaseException) -> str:
