@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from tenantry.dispatch import Dispatcher
     from tenantry.events import Hub
     from tenantry.http import AsgiShell, Handler, Request, Response, Running
+    from tenantry.logs import RequestLines
     from tenantry.ops import Health, OpsListener, Slots
     from tenantry.signals import Store
 
@@ -213,6 +214,7 @@ class _Open:
             slots, store = _slots(settings)
             stack.callback(slots.close)
             signals = Signals({path: procedure.type for path, procedure in table.items()}, store)
+            lines = _lines(settings, signals, stack, {path: procedure.type for path, procedure in table.items()})
             resources = await stack.enter_async_context(_entered(app._resources_factory, settings))  # pyright: ignore[reportPrivateUsage]
             self = cls(settings, signals, stack, resources)
             if settings.database_url is None:
@@ -231,6 +233,8 @@ class _Open:
             for pool in (self.pool, self.accounts):
                 pool.deadline_ms = settings.deadline_ms
                 pool.idle_seconds = settings.idle_in_transaction_ms / 1000
+                if settings.slow_statement_ms >= 0:
+                    pool.slow_ms = settings.slow_statement_ms
                 stack.push_async_callback(pool.close, 0.0)
                 await pool.open()
             self.hub = Hub(self.pool, self.accounts, settings)
@@ -257,6 +261,7 @@ class _Open:
                     pool=self.pool,
                     accounts=self.accounts,
                     signals=signals,
+                    lines=lines,
                     resources=resources,
                     origins=frozenset(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
                     deadline_ms=settings.deadline_ms,
@@ -314,6 +319,21 @@ def _slots(settings: Settings) -> tuple[Slots, Store | None]:
         why = error.strerror or type(error).__name__
         log.warning("metrics are of this worker alone, since TENANTRY_HOME cannot be written: %s", why)
         return slots, None
+
+
+def _lines(settings: Settings, signals: Signals, stack: AsyncExitStack, procedures: dict[str, str]) -> RequestLines:
+    """The lines of this worker's calls, in the log of the process, or as a guest in another's."""
+    from tenantry.logs import Log
+
+    is_ours = Log.current() is None
+    journal = Log.begin(
+        settings.log, settings.log_level, owns_process=False, shows_text=settings.env == "development",
+        secrets=settings.secrets(),
+    )  # fmt: skip
+    journal.counts(signals.error, lambda count: signals.count("log_lines_dropped_total", by=count))
+    if is_ours:
+        stack.callback(journal.end)
+    return journal.lines(procedures, sample=settings.log_sample, slow_ms=settings.slow_statement_ms)
 
 
 RESOURCES_SECONDS = 10.0

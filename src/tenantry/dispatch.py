@@ -421,7 +421,12 @@ class Run:
         trace = None if isinstance(error, BuilderError) else error
         extra = {"error": error, "request_id": exchange.request_id}
         log.error(
-            "%s failed: %s (request %s)", self.call.path, summary(error), exchange.request_id, exc_info=trace, extra=extra
+            "%s failed: %s (request %s)",
+            self.call.path,
+            summary(error),
+            exchange.request_id,
+            exc_info=trace,
+            extra=extra,
         )
 
 

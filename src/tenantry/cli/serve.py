@@ -8,7 +8,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,8 +25,8 @@ GRACE_SECONDS = 10.0
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s", stream=sys.stderr)
     settings = _given(Settings.load(), arguments)
+    begin_log(settings)
     for warning in settings.warnings:
         tell(f"warning: {warning}")
     app = load(arguments.app, settings)
@@ -57,6 +56,19 @@ def run(arguments: argparse.Namespace) -> int:
         for child in children or ():
             _end(child)
     return 0
+
+
+def begin_log(settings: Settings) -> None:
+    """The process's whole log is ours from here on."""
+    from tenantry.logs import Log
+
+    Log.begin(
+        settings.log,
+        settings.log_level,
+        owns_process=True,
+        shows_text=settings.env == "development",
+        secrets=settings.secrets(),
+    )
 
 
 def _given(settings: Settings, arguments: argparse.Namespace) -> Settings:

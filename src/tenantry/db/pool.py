@@ -90,6 +90,8 @@ class Pool:
         self.queue = queue
         self.wait_seconds = wait_ms / 1000
         self.idle_seconds = idle_ms / 1000
+        self.slow_ms = float("inf")
+        """A statement that takes longer has its line in the log, with its procedure."""
         self.deadline_ms = deadline_ms
         self.signals = signals
         self.is_accounts = not enters

@@ -34,6 +34,8 @@ from tenantry.errors import (
 from tenantry.rpc import Page
 
 if TYPE_CHECKING:
+    from psycopg.pq import abc
+
     from tenantry.db.connection import Connection
     from tenantry.db.plan import Plan
     from tenantry.db.pool import Pool
@@ -59,7 +61,8 @@ class Statements:
     """What makes statements: `ctx.db`, and the `tx` of `ctx.transaction()`."""
 
     __slots__ = (
-        "_turn", "blocks", "broken", "connection", "entry", "made", "membership", "outbox", "pool", "task", "ticket", "trip",
+        "_turn", "blocks", "broken", "connection", "entered", "entry", "made", "membership", "outbox", "pool", "task", "ticket",
+        "trip",
     )  # fmt: skip
 
     def __init__(self, pool: Pool, entry: Entry) -> None:
@@ -73,6 +76,7 @@ class Statements:
         self.ticket = 0
         self.membership: Membership | None = None
         self.outbox: Outbox | None = None
+        self.entered: abc.PGresult | None = None
         self.trip: Trip | None = None
         self.task: asyncio.Task[None] | None = None
         self._turn: asyncio.Lock | None = None
@@ -224,9 +228,20 @@ class Statements:
         signals = self.pool.signals
         failure = trip.failure
         outcome = 0 if failure is None else outcome_of(failure)
-        signals.statement(plan.operation, outcome, (perf_counter() - trip.sent_at) * 1000)
+        took_ms = (perf_counter() - trip.sent_at) * 1000
+        signals.statement(plan.operation, outcome, took_ms)
+        if took_ms > self.pool.slow_ms:
+            self.pool.log.warning("slow statement: %s (%s) took %.0f ms", plan.procedure, plan.where, took_ms)
         if trip.entered is not None:
+            self.entered = trip.entered
             signals.entered(entered_ms(trip.entered))
+
+    @property
+    def tenant_bytes(self) -> bytes | None:
+        """The id of the tenant that was entered, for the log; None where nobody came in. Costs one read of a result."""
+        if self.entered is not None:
+            return self.entered.get_value(0, 0)
+        return None if self.membership is None else self.membership.tenant_id.bytes
 
     def _error(self, plan: Plan, failure: WireFailure) -> TenantryError:
         """The error of a failed trip; a row that a policy refused is counted."""

@@ -19,17 +19,9 @@ class RequestLines:
     """Makes lines and hands them to `put`. `sample` n writes one of n good and quick calls; 0 none of them."""
 
     __slots__ = (
-        "_heads",
-        "_is_text",
-        "_put",
-        "_sample",
-        "_second",
-        "_since",
-        "_slow_seconds",
-        "_stamp",
-        "_tenants",
+        "_begin", "_heads", "_is_text", "_moment", "_put", "_sample", "_second", "_since", "_slow_seconds", "_stamp", "_tenants",
         "has_good",
-    )
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -49,7 +41,8 @@ class RequestLines:
         self._since = 0
         self._slow_seconds = slow_ms / 1000 if slow_ms >= 0 else float("inf")
         self.has_good = has_good
-        self._second = self._moment = -1
+        self._second: int = -1
+        self._moment: int = -1
         self._begin = ""
         self._stamp = ""
         self._tenants: dict[bytes, str] = {}
@@ -132,9 +125,7 @@ class RequestLines:
         shown = self._tenants[tenant] = text if self._is_text else f',"tenant":"{text}"'
         return shown
 
-    def _text(
-        self, head: str, status: int, code: str | None, seconds: float, tenant: str, request_id: str
-    ) -> str:
+    def _text(self, head: str, status: int, code: str | None, seconds: float, tenant: str, request_id: str) -> str:
         is_coloured = "\x1b" in head
         colour = ("\x1b[32m" if status < 400 else "\x1b[33m" if status < 500 else "\x1b[31m") if is_coloured else ""
         dim, plain = ("\x1b[2m", "\x1b[0m") if is_coloured else ("", "")

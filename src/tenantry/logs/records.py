@@ -40,7 +40,7 @@ class RecordHandler(logging.Handler):
         self._is_text = is_text
         self._has_colour = has_colour
         self._shows_text = shows_text
-        self._secrets = [secret for secret in secrets if len(secret) >= 4]
+        self._secrets = [secret for secret in secrets if len(secret) >= 8]
         self._prints: dict[str, float] = {}
         self.writes = True
         self.count: Callable[[str, str], None] | None = None

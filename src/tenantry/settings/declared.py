@@ -215,7 +215,7 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         int,
         Setting(
             "TENANTRY_SLOW_STATEMENT_MS",
-            "The embedded server logs statements that take longer, without their values; -1 logs none.",
+            "Statements that take longer are logged with their procedure, and their calls always; -1 is none.",
             "milliseconds",
             -1,
             3_600_000,
@@ -322,6 +322,22 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
             shown_default="none: the webhook is not served",
         ),
     ] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Setting(
+            "TENANTRY_LOG_LEVEL", "What is logged: from this level on; the lines of calls are info, or error for 5xx."
+        ),
+    ] = "info"
+    log_sample: Annotated[
+        int,
+        Setting(
+            "TENANTRY_LOG_SAMPLE",
+            "One of so many good and quick calls has its line; 0 is none of them. Failed and slow ones always have one.",
+            "calls",
+            0,
+            1_000_000,
+        ),
+    ] = 1
     ops_host: Annotated[str, Setting("TENANTRY_OPS_HOST", "Address of the ops listener (health, metrics).")] = (
         "127.0.0.1"
     )
@@ -515,6 +531,17 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         from tenantry.settings.reading import shown
 
         return shown(self)
+
+    def secrets(self) -> list[str]:
+        """Every secret text of these settings: passwords in URLs, tokens. For blotting them out, never for showing."""
+        found: list[str] = []
+        for name in type(self).__struct_fields__:
+            value = getattr(self, name)
+            if isinstance(value, DatabaseUrl):
+                found.append(value.password)
+            elif isinstance(value, Secret):
+                found.append(value.reveal())
+        return [text for text in found if text]
 
     @property
     def connections_wanted(self) -> int:
