@@ -18,7 +18,7 @@ from tests.harness import Client, opened
 
 @pytest.fixture
 async def app(database: Database) -> AsyncIterator[Tenantry]:
-    async with opened(Tenantry(), database) as app:
+    async with opened(Tenantry(), database, max_body_bytes=10_000) as app:
         yield app
 
 
@@ -134,7 +134,7 @@ async def test_a_failing_call_of_a_batch_fails_alone(app: Tenantry, people: Peop
 async def port(app: Tenantry) -> AsyncIterator[int]:
     listener = bind("127.0.0.1", 0)
     number = listener.getsockname()[1]
-    server = NativeServer(app.handler, HttpLimits(max_body_bytes=10_000, max_header_bytes=4_000))
+    server = NativeServer(app.handler, HttpLimits(max_header_bytes=4_000))
     await server.start([listener])
     yield number
     await server.drain(1)
@@ -151,6 +151,7 @@ async def talk(port: int, sent: bytes) -> bytes:
 
 
 HEAD = b"host: x\r\nconnection: close\r\n"
+BEARER = b"authorization: Bearer nobody\r\n"
 
 
 @pytest.mark.parametrize(
@@ -161,12 +162,12 @@ HEAD = b"host: x\r\nconnection: close\r\n"
         (b"GET /nothing HTTP/1.1\r\n" + HEAD + b"\r\n", b"404"),
         (b"GET /trpc/%zz HTTP/1.1\r\n" + HEAD + b"\r\n", b"400"),
         (b"not http at all\r\n\r\n", b"400"),
-        (b"POST /trpc/users.update HTTP/1.1\r\n" + HEAD + b"content-type: application/json\r\ncontent-length: 10001\r\n\r\n", b"413"),
+        (b"POST /trpc/users.update HTTP/1.1\r\n" + HEAD + BEARER + b"content-type: application/json\r\ncontent-length: 10001\r\n\r\n", b"413"),
         (b"POST /trpc/users.update HTTP/1.1\r\n" + HEAD + b"content-length: 2\r\n\r\n{}", b"415"),
         (b"POST /trpc/users.update HTTP/1.1\r\n" + HEAD + b"content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", b"400"),
         (b"GET /trpc/health.liveness HTTP/1.1\r\n" + HEAD + b"x: " + b"y" * 5000 + b"\r\n\r\n", b"431"),
         (b"POST /trpc/health.liveness HTTP/1.1\r\n" + HEAD + b"content-type: application/json\r\ncontent-length: 2\r\n\r\n{}", b"405"),
-        (b"POST /trpc/users.update HTTP/1.1\r\n" + HEAD + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
+        (b"POST /trpc/users.update HTTP/1.1\r\n" + HEAD + BEARER + b"content-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"
          + b"2711\r\n" + b"x" * 0x2711 + b"\r\n0\r\n\r\n", b"413"),
     ],
 )  # fmt: skip

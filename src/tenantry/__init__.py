@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tenantry.app import Tenantry
-    from tenantry.context import Ctx, Person, Visitor
+    from tenantry.context import Call, Ctx, Next, Person, Visitor
     from tenantry.db import Sql, Statement, Transaction, changes, sql
+    from tenantry.dispatch import ResponseInfo, ResponseMeta
     from tenantry.errors import (
         BadRequest,
         Conflict,
@@ -32,28 +33,32 @@ if TYPE_CHECKING:
         Field,
         File,
         Form,
+        Jsonl,
         Meta,
         Octets,
         Page,
         Record,
         Router,
+        Sse,
         Tracked,
         Unset,
+        WebSockets,
         Whole,
     )  # fmt: skip
     from tenantry.settings import Secret, Settings
 
 _ROOMS = {
     "app": ("Tenantry",),
-    "context": ("Ctx", "Person", "Visitor"),
+    "context": ("Call", "Ctx", "Next", "Person", "Visitor"),
+    "dispatch": ("ResponseInfo", "ResponseMeta"),
     "db": ("Sql", "Statement", "Transaction", "changes", "sql"),
     "errors": (
         "BadRequest", "Conflict", "Forbidden", "NotFound", "PaymentRequired", "PreconditionFailed", "Problem", "RpcError",
         "TenantryError", "TooManyRequests", "Unauthorized",
     ),
     "rpc": (
-        "UNSET", "BigInt", "Deferred", "Field", "File", "Form", "Meta", "Octets", "Page", "Record", "Router", "Tracked",
-        "Unset", "Whole",
+        "UNSET", "BigInt", "Deferred", "Field", "File", "Form", "Jsonl", "Meta", "Octets", "Page", "Record", "Router", "Sse",
+        "Tracked", "Unset", "WebSockets", "Whole",
     ),
     "settings": ("Secret", "Settings"),
 }  # fmt: skip
@@ -61,10 +66,10 @@ _HOMES = {name: f"tenantry.{room}" for room, names in _ROOMS.items() for name in
 
 __version__ = "0.1.0"
 __all__ = [
-    "UNSET", "BadRequest", "BigInt", "Conflict", "Ctx", "Deferred", "Field", "File", "Forbidden", "Form", "Meta", "NotFound",
-    "Octets", "Page", "PaymentRequired", "Person", "PreconditionFailed", "Problem", "Record", "Router", "RpcError", "Secret",
-    "Settings", "Sql", "Statement", "Tenantry", "TenantryError", "TooManyRequests", "Tracked", "Transaction", "Unauthorized",
-    "Unset", "Visitor", "Whole", "changes", "sql",
+    "UNSET", "BadRequest", "BigInt", "Call", "Conflict", "Ctx", "Deferred", "Field", "File", "Forbidden", "Form", "Jsonl", "Meta",
+    "Next", "NotFound", "Octets", "Page", "PaymentRequired", "Person", "PreconditionFailed", "Problem", "Record", "ResponseInfo",
+    "ResponseMeta", "Router", "RpcError", "Secret", "Settings", "Sql", "Sse", "Statement", "Tenantry", "TenantryError",
+    "TooManyRequests", "Tracked", "Transaction", "Unauthorized", "Unset", "Visitor", "WebSockets", "Whole", "changes", "sql",
 ]  # fmt: skip
 
 

@@ -10,29 +10,35 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Literal
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
 
 from tenantry.errors import DatabaseNotReady, NameClash, PermissionUnknown, PortInUse, ResourcesFailed
 from tenantry.identity import ROLES, Role
-from tenantry.rpc import Procedure, Router
+from tenantry.rpc import Jsonl, Mount, Procedure, Router, Sse, Transformer, WebSockets
 from tenantry.settings import Settings
 from tenantry.signals import Signals
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from tenantry.context import Visitor
     from tenantry.db import Pool
-    from tenantry.dispatch import Dispatcher
+    from tenantry.dispatch import Dispatcher, ResponseInfo, ResponseMeta
     from tenantry.events import Hub
-    from tenantry.http import AsgiShell, Handler, Request, Response, Running
+    from tenantry.http import Accept, AsgiShell, Handler, Intake, Request, Response, Running
     from tenantry.logs import RequestLines
     from tenantry.ops import Health, OpsListener, Slots
     from tenantry.signals import Store
 
     Resources = TypeVar("Resources", default=None)
+    Own = TypeVar("Own")
+    Around = TypeVar("Around", bound=Callable[..., Awaitable[object]])
+    Admission = TypeVar("Admission", bound=Callable[..., Awaitable[None]])
+    ErrorData = TypeVar("ErrorData", bound=Callable[..., object])
+    SayMeta = TypeVar("SayMeta", bound=Callable[[ResponseInfo], ResponseMeta | None])
 else:
     from typing import TypeVar
 
@@ -42,11 +48,26 @@ Case = Literal["camel", "as_written"]
 log = logging.getLogger("tenantry")
 
 
+class MountOptions(TypedDict, total=False):
+    """What `app.mount` takes beside the path; see `tenantry.rpc.Mount`."""
+
+    transformer: Transformer | None
+    allow_method_override: bool
+    batching: bool
+    max_batch: int | None
+    max_body_bytes: int | None
+    development: bool | None
+    sse: Sse
+    jsonl: Jsonl
+    ws: WebSockets
+
+
 class Tenantry(Generic[Resources]):
     """An application: routers of procedures over one PostgreSQL.
 
     `resources` is an async context manager factory, entered once a worker after the fork and left after the drain; what it
-    yields is `ctx.app`. `case` says how Python names reach the wire: `due_at` as `dueAt`, or as written.
+    yields is `ctx.app`. `case` says how Python names reach the wire: `due_at` as `dueAt`, or as written. `transformer` is that of
+    the mount at TENANTRY_BASE_PATH, where no `mount` is called.
     """
 
     def __init__(
@@ -55,28 +76,92 @@ class Tenantry(Generic[Resources]):
         resources: Callable[..., AbstractAsyncContextManager[Resources]] | None = None,
         settings: type[Settings] = Settings,
         case: Case = "camel",
+        transformer: Transformer | None = None,
     ) -> None:
         self._resources_factory = resources
         self._settings_type = settings
         self._case: Case = case
-        self._routers: list[Router] = []
+        self._transformer: Transformer | None = transformer
+        self._routers: list[Router[Any]] = []
+        self._mounts: list[Mount] = []
+        self._middlewares: list[Callable[..., Any]] = []
+        self._admission: Callable[[Visitor[Any]], Awaitable[None]] | None = None
+        self._error_data: Callable[..., Any] | None = None
+        self._response_meta: Callable[[ResponseInfo], ResponseMeta | None] | None = None
         self._permissions: dict[str, tuple[Role, str]] = {}
         self._state: _Open | None = None
         self._opening: asyncio.Lock | None = None
         self._shell: AsgiShell | None = None
+        self._served: Served | None = None
 
     # ------------------------------------------------------------------ what a builder says
 
-    def router(self, name: str) -> Router:
-        """A named group of procedures: `notes = app.router("notes")`, then `@notes.query` and `@notes.mutation`."""
-        router = Router(name, case=self._case)
+    @overload
+    def router(self, name: str, *, public: bool = False) -> Router[Any]: ...
+    @overload
+    def router(self, name: str, *, ctx: Callable[[Any], Awaitable[Own]], public: bool = False) -> Router[Own]: ...
+
+    def router(
+        self, name: str, *, ctx: Callable[[Any], Awaitable[Any]] | None = None, public: bool = False
+    ) -> Router[Any]:  # fmt: skip
+        """A named group of procedures: `notes = app.router("notes")`, then `@notes.query` and `@notes.mutation`.
+
+        `ctx` is an async function from the ordinary context to the router's own, a subclass, which its handlers then take
+        (`ctx.extend(AdminCtx, plan=…)`); `public` makes all of them public. A name of "" puts procedures at the root.
+        """
+        router: Router[Any] = Router(name, case=self._case, ctx=ctx, public=public)
         self._routers.append(router)
         return router
 
-    def include(self, *parts: Router | ModuleType) -> None:
+    def mount(self, path: str, **options: Unpack[MountOptions]) -> None:
+        """Serve the procedures at `path` with options of its own (see `Mount`); called again for each further one.
+
+        Without any mount they are served at TENANTRY_BASE_PATH. Raises ValueError for a path that is none, or is taken.
+        """
+        made = Mount(path=path, **options)
+        if any(other.path.rstrip("/") == path.rstrip("/") for other in self._mounts):
+            message = f"{path} is mounted already"
+            raise ValueError(message)
+        self._mounts.append(made)
+
+    def middleware(self, around: Around, /) -> Around:
+        """Run `around` around each procedure: `async def m(ctx: Ctx, call: Call, next: Next) -> object`.
+
+        It runs around the handler's transaction: `await next()` gives the result after its commit, and raises what undid it; what a
+        middleware raises after `next()` is raised after the commit. In the order of declaration. A procedure with one needs a task.
+        """
+        self._middlewares.append(around)
+        return around
+
+    def admission(self, ask: Admission, /) -> Admission:
+        """Ask `ask` once for each request, or WebSocket, before its first call: what it raises fails all of its calls.
+
+        `async def admit(visitor: Visitor) -> None`: for addresses, connection params, a maintenance page.
+        """
+        self._admission = ask
+        return ask
+
+    def error_data(self, add: ErrorData, /) -> ErrorData:
+        """Add to the `data` of every error what `add(error, path)` gives, a Record: tRPC's error formatter."""
+        self._error_data = add
+        return add
+
+    def response_meta(self, say: SayMeta, /) -> SayMeta:
+        """Add to the head of every answer what `say(info: ResponseInfo)` gives: a status, headers. tRPC's `responseMeta`."""
+        self._response_meta = say
+        return say
+
+    def broadcast_reconnect(self) -> int:
+        """Ask every client with a WebSocket of this process to open another one, before a deploy; gives how many were asked."""
+        state = self._state
+        return 0 if state is None else sum(place.broadcast_reconnect() for place in state.dispatcher.places)
+
+    def include(self, *parts: Router[Any] | ModuleType) -> None:
         """Serve routers that were made elsewhere: the routers themselves, or the modules that they stand in."""
         for part in parts:
-            found = [part] if isinstance(part, Router) else [v for v in vars(part).values() if isinstance(v, Router)]
+            found: list[Router[Any]] = (
+                [part] if isinstance(part, Router) else [v for v in vars(part).values() if isinstance(v, Router)]
+            )
             if not found:
                 message = f"{getattr(part, '__name__', part)!r} holds no router"
                 raise TypeError(message)
@@ -116,9 +201,14 @@ class Tenantry(Generic[Resources]):
                 if other is not procedure:
                     raise NameClash(name=procedure.path, first=other.where, second=procedure.where)
                 self._check_permission(procedure)
+                procedure.surround((*self._middlewares, *router.middlewares))
         return table
 
-    def _with_built_in(self, built_in: Iterable[Router]) -> Iterable[Router]:
+    def mounts(self, base_path: str = "/trpc") -> list[Mount]:
+        """Where the procedures are served: what `mount` was called with, or the one at `base_path`."""
+        return list(self._mounts) or [Mount(path=base_path, transformer=self._transformer)]
+
+    def _with_built_in(self, built_in: Iterable[Router[Any]]) -> Iterable[Router[Any]]:
         """A builder's router replaces the built-in procedures of its own names only; the rest stays."""
         yield from self._routers
         taken = {p.path for router in self._routers for p in router.procedures}
@@ -138,15 +228,12 @@ class Tenantry(Generic[Resources]):
         """Whether requests are answered: between `open` and `close`."""
         return self._state is not None
 
-    def handler(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
-        """The http room's Handler. Answers 503 before `open` and after `close`."""
-        state = self._state
-        if state is None:
-            from tenantry.http import Response
-
-            respond(Response(503, _NOT_OPEN, [(b"retry-after", b"1")]))
-            return None
-        return state.handle(request, respond)
+    @property
+    def handler(self) -> Served:
+        """The http room's Application: what the native server serves."""
+        if self._served is None:
+            self._served = Served(self)
+        return self._served
 
     async def open(self, settings: Settings | None = None) -> None:
         """Connect the pools and enter the resources. Raises StartError with the remedy; a second call does nothing."""
@@ -178,6 +265,43 @@ class Tenantry(Generic[Resources]):
         await self._shell(scope, receive, send)
 
 
+class Served:
+    """An application as `http` sees it. Answers 503 before `open` and after `close`."""
+
+    __slots__ = ("_app",)
+
+    def __init__(self, app: Tenantry[Any]) -> None:
+        self._app = app
+
+    def __call__(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
+        """Answer one request."""
+        state = self._app._state  # pyright: ignore[reportPrivateUsage]
+        if state is None:
+            respond(_not_open())
+            return None
+        return state.handle(request, respond)
+
+    def intake(self, path: str, headers: list[tuple[bytes, bytes]]) -> Intake:
+        """How the body of a request is taken."""
+        state = self._app._state  # pyright: ignore[reportPrivateUsage]
+        if state is None:
+            from tenantry.http import Intake
+
+            return Intake(1 << 20)
+        return state.dispatcher.intake(path, headers)
+
+    def upgrade(self, request: Request) -> Response | Accept:
+        """A request for a WebSocket."""
+        state = self._app._state  # pyright: ignore[reportPrivateUsage]
+        return _not_open() if state is None else state.dispatcher.upgrade(request)
+
+
+def _not_open() -> Response:
+    from tenantry.http import Response
+
+    return Response(503, _NOT_OPEN, [(b"retry-after", b"1")])
+
+
 _NOT_OPEN = (
     b'{"error":{"message":"The server is starting or stopping","code":-32603,'
     b'"data":{"code":"SERVICE_UNAVAILABLE","httpStatus":503}}}'
@@ -204,10 +328,11 @@ class _Open:
     async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
         from tenantry.auth.opening import opened
         from tenantry.db import Pool
-        from tenantry.dispatch import Dispatcher, Road
+        from tenantry.dispatch import Dispatcher, Hooks, Road
+        from tenantry.dispatch.road import Place
+        from tenantry.dispatch.watch import SessionWatch
         from tenantry.events import Hub
         from tenantry.ops import Access, Health, Pulse, memory_limit, wanted_migrations
-        from tenantry.rpc import Limits
 
         table = app.procedures()
         async with AsyncExitStack() as stack:
@@ -253,24 +378,33 @@ class _Open:
             stack.callback(self.health.close)
             auth = opened(settings, self.accounts, signals)
             stack.push_async_callback(auth.close)
-            self.dispatcher = Dispatcher(
-                Road(
-                    procedures=table,
-                    base_path=settings.base_path,
-                    limits=Limits(max_batch=settings.max_batch),
-                    pool=self.pool,
-                    accounts=self.accounts,
-                    signals=signals,
-                    lines=lines,
-                    resources=resources,
-                    origins=frozenset(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
-                    deadline_ms=settings.deadline_ms,
-                    batch_share=max(1, settings.pool_size // 2),
-                    is_development=settings.env == "development",
-                    auth=auth,
-                )
+            watch = SessionWatch(self.accounts)
+            stack.push_async_callback(watch.close)
+            road = Road(
+                procedures=table,
+                pool=self.pool,
+                accounts=self.accounts,
+                signals=signals,
+                lines=lines,
+                resources=resources,
+                origins=frozenset(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
+                deadline_ms=settings.deadline_ms,
+                batch_share=max(1, settings.pool_size // 2),
+                is_development=settings.env == "development",
+                watch=watch,
+                auth=auth,
+                hooks=Hooks(app._admission, app._error_data, app._response_meta),  # pyright: ignore[reportPrivateUsage]
             )
+            places = [
+                Place(
+                    mount, max_batch=settings.max_batch, max_body_bytes=settings.max_body_bytes,
+                    is_development=road.is_development,
+                )
+                for mount in app.mounts(settings.base_path)
+            ]  # fmt: skip
+            self.dispatcher = Dispatcher(road, places)
             self.handle = self._metrics_too if settings.public_metrics else self.dispatcher.handle
+            stack.callback(self.dispatcher.close)
             self.stack = stack.pop_all()
         return self
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, ParamSpec
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from tenantry.db import Pool, Session, Transaction
 from tenantry.errors import DatabaseUnavailable, NotKnownYet
@@ -33,8 +33,52 @@ else:
     App = TypeVar("App")
     T = TypeVar("T")
 P = ParamSpec("P")
+Extended = TypeVar("Extended", bound="Visitor[Any]")
 
 Headers = list[tuple[bytes, bytes]]
+
+
+class Visit(Protocol):
+    """One HTTP request, or one WebSocket: what the calls in it have in common."""
+
+    request_id: str
+    headers: Headers
+    reply_headers: Headers
+    params: dict[str, str] | None
+
+    @property
+    def place(self) -> Place:
+        """The mount that was called."""
+        ...
+
+
+class Place(Protocol):
+    """A mount at work in this process."""
+
+    @property
+    def path(self) -> str:
+        """Where it is mounted."""
+        ...
+
+    def broadcast_reconnect(self) -> int:
+        """Ask every client with a WebSocket here to connect anew (tRPC's `reconnect`); gives how many were asked."""
+        ...
+
+    def drop_sockets(self) -> int:
+        """Cut every WebSocket here; gives how many."""
+        ...
+
+
+class Call(NamedTuple):
+    """The call that a middleware runs around: the procedure's wire path, and what kind it is."""
+
+    path: str
+    type: Literal["query", "mutation", "subscription"]
+    docs: str
+
+
+Next: TypeAlias = Callable[[], Awaitable[object]]
+"""Goes on with the call: gives its result after the commit, and raises what it raised. Called once."""
 
 
 class Visitor(Generic[App]):
@@ -44,14 +88,47 @@ class Visitor(Generic[App]):
     log, and in the data of an internal error.
     """
 
-    __slots__ = ("app", "headers", "procedure", "reply_headers", "request_id")
+    __slots__ = ("_visit", "app", "procedure")
 
-    def __init__(self, app: App, procedure: str, request_id: str, headers: Headers, reply_headers: Headers) -> None:
+    def __init__(self, app: App, procedure: str, visit: Visit) -> None:
         self.app = app
         self.procedure = procedure
-        self.request_id = request_id
-        self.headers = headers
-        self.reply_headers = reply_headers
+        self._visit = visit
+
+    @property
+    def request_id(self) -> str:
+        """The id of the request, or of the WebSocket."""
+        return self._visit.request_id
+
+    @property
+    def headers(self) -> Headers:
+        """The request's headers in their order, names in lower case."""
+        return self._visit.headers
+
+    @property
+    def reply_headers(self) -> Headers:
+        """What `set_header` added so far."""
+        return self._visit.reply_headers
+
+    @property
+    def connection_params(self) -> dict[str, str] | None:
+        """tRPC's `connectionParams`, of a subscription or a WebSocket: a claim like a header, and as little proven."""
+        return self._visit.params
+
+    @property
+    def mount(self) -> Place:
+        """The mount that was called, and its WebSockets."""
+        return self._visit.place
+
+    def extend(self, kind: type[Extended], **attributes: Any) -> Extended:
+        """This context as one of a router's own class, with more attributes: what `app.router(…, ctx=make)` returns."""
+        made = kind.__new__(kind)
+        for name in ("_visit", "app", "procedure", "db", "accounts", "credential", "new_session"):
+            if hasattr(self, name):
+                setattr(made, name, getattr(self, name))
+        for name, value in attributes.items():
+            setattr(made, name, value)
+        return made
 
     def header(self, name: str) -> str | None:
         """The first request header of that name (any case), or None."""
@@ -78,17 +155,8 @@ class Person(Visitor[App], Generic[App]):
 
     __slots__ = ("accounts", "credential", "new_session")
 
-    def __init__(
-        self,
-        app: App,
-        procedure: str,
-        request_id: str,
-        headers: Headers,
-        reply_headers: Headers,
-        credential: Credential,
-        accounts: Pool,
-    ) -> None:
-        super().__init__(app, procedure, request_id, headers, reply_headers)
+    def __init__(self, app: App, procedure: str, visit: Visit, credential: Credential, accounts: Pool) -> None:
+        super().__init__(app, procedure, visit)
         self.credential = credential
         self.accounts = accounts
         self.new_session: tuple[str, datetime] | None = None
@@ -112,15 +180,11 @@ class Ctx(Visitor[App], Generic[App]):
 
     __slots__ = ("db",)
 
-    def __init__(
-        self, app: App, procedure: str, request_id: str, headers: Headers, reply_headers: Headers, db: Session
-    ) -> None:
+    def __init__(self, app: App, procedure: str, visit: Visit, db: Session) -> None:
         # Written out, not super(): this runs once for every request of the hot path.
         self.app = app
         self.procedure = procedure
-        self.request_id = request_id
-        self.headers = headers
-        self.reply_headers = reply_headers
+        self._visit = visit
         self.db = db
 
     def _known(self, name: str) -> Membership:

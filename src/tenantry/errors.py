@@ -143,6 +143,14 @@ class OtherTenant(Conflict):
     says = "Your session is in another tenant than this page; reload it."
 
 
+class KeyReused(RpcError):
+    """An `Idempotency-Key` that stands for another request of the same member already."""
+
+    code = "KEY_REUSED"
+    trpc = "UNPROCESSABLE_CONTENT"
+    says = "This Idempotency-Key was used for another request; take a new one for each."
+
+
 class LastOwner(Conflict):
     code = "LAST_OWNER"
     says = "A tenant needs at least one owner."

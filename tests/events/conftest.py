@@ -64,7 +64,7 @@ def context(app: Tenantry, token: str, need: str = "member") -> Ctx[Any]:
     """What a subscription's handler is given."""
     pool = app._state.pool  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
     entry = Entry(token.encode(), True, need, None, "talk.heard", 10_000)
-    return Ctx(None, "talk.heard", "r", [], [], Session(pool, entry))
+    return Ctx(None, "talk.heard", None, Session(pool, entry))  # type: ignore[arg-type] - it comes in no request
 
 
 class Ear:

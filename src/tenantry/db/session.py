@@ -192,12 +192,12 @@ class Statements:
             self.membership = trip.membership
         return trip.result
 
-    def _trip(self, *, begins: bool = False, **rest: Any) -> Trip:
+    def _trip(self, *, begins: bool = False, entry: Entry | None = None, **rest: Any) -> Trip:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         is_first = begins and self.connection is None
         trip = Trip(
             lambda _: None if over.done() else over.set_result(None),
-            entry=self.entry if is_first else None,
+            entry=self.entry if is_first else entry,
             verb=rest.pop("verb", "BEGIN" if is_first else ""),
             deadline_ms=self.entry.deadline_ms,
             **rest,
@@ -320,14 +320,19 @@ class Statements:
 class Session(Statements):
     """`ctx.db`: a tenant's database for one call."""
 
-    __slots__ = ()
+    __slots__ = ("is_loose",)
+
+    def __init__(self, pool: Pool, entry: Entry) -> None:
+        super().__init__(pool, entry)
+        self.is_loose = False
 
     # ------------------------------------------------------------------ a returned statement
 
-    def submit(self, statement: Any, done: Done, encode: Encode) -> None:
+    def submit(self, statement: Any, done: Done, encode: Encode, *, for_wire: bool = True) -> None:
         """Run the statement that a handler returned, in one trip, and call `done(trip)` once.
 
         Then `trip.error` is what failed, or `trip.value` the encoded result. Raises what is wrong before anything is sent.
+        Without `for_wire` it is what an awaited statement gives that is encoded, and not a like of it.
         """
         made = self.made
         if not isinstance(statement, Prepared) or statement.session is not self:
@@ -342,11 +347,13 @@ class Session(Statements):
                     raise StatementNotRun(procedure=self.entry.procedure, where=other.plan.where)
         plan = statement.plan
         if plan.dumper is None or not plan.is_sure:
-            self.task = asyncio.get_running_loop().create_task(self._slowly(statement, done, encode))
+            self.task = asyncio.get_running_loop().create_task(self._slowly(statement, done, encode, for_wire))
             return
-        self._send(statement, plan, done, encode, MOST_TRIES)
+        self._send(statement, plan, done, encode, for_wire, MOST_TRIES)
 
-    def _send(self, statement: Prepared, plan: Plan, done: Done, encode: Encode, tries: int) -> None:
+    def _send(
+        self, statement: Prepared, plan: Plan, done: Done, encode: Encode, for_wire: bool, tries: int
+    ) -> None:  # fmt: skip
         values = statement.values
 
         def landed(trip: Trip) -> None:
@@ -357,13 +364,15 @@ class Session(Statements):
                 if statement.topics and self.pool.outlet is not None and trip.membership is not None:
                     self.pool.outlet.committed(trip.membership.tenant_id, statement.topics)
                 try:
-                    trip.value = encode(value_of(plan, values, trip.result, for_wire=True))
+                    trip.value = encode(value_of(plan, values, trip.result, for_wire=for_wire))
                 except Exception as error:
                     trip.error = error  # pyright: ignore[reportAttributeAccessIssue] - told as it is
             elif failure.sqlstate in ("0A000", "26000") and tries > 1:
                 # Undone as a whole, and curable: the table was changed, or the statement forgotten.
                 plan.forget()
-                self.task = asyncio.get_running_loop().create_task(self._slowly(statement, done, encode, tries - 1))
+                self.task = asyncio.get_running_loop().create_task(
+                    self._slowly(statement, done, encode, for_wire, tries - 1)
+                )
                 return
             else:
                 trip.error = self._error(plan, failure)
@@ -376,7 +385,9 @@ class Session(Statements):
         self.trip = trip
         self.pool.submit(trip)
 
-    async def _slowly(self, statement: Prepared, done: Done, encode: Encode, tries: int = MOST_TRIES) -> None:
+    async def _slowly(
+        self, statement: Prepared, done: Done, encode: Encode, for_wire: bool, tries: int = MOST_TRIES
+    ) -> None:  # fmt: skip
         """The first time in this process, or a statement whose rows Python must see before the commit."""
         told = Trip(done)
         plan = statement.plan
@@ -384,7 +395,7 @@ class Session(Statements):
             await plan.prepare(self.pool)
             if plan.is_sure:
                 self.task = None
-                self._send(statement, plan, done, encode, tries)
+                self._send(statement, plan, done, encode, for_wire, tries)
                 return
             value = await self.execute(statement)
             told.value = encode(value)
@@ -397,6 +408,43 @@ class Session(Statements):
             self.abandon()
             told.error = error  # pyright: ignore[reportAttributeAccessIssue] - told as it is
         done(told)
+
+    async def check_in(self) -> None:
+        """Enter, and nothing else: what a statement would be refused for is refused now. `membership` is known after it."""
+        trip = self._trip(begins=False, entry=self.entry)
+        await self._over(trip)
+        if trip.failure is not None:
+            raise error_of(
+                trip.failure, procedure=self.entry.procedure, where="", read_only=self.entry.read_only
+            )  # fmt: skip
+        self.membership = trip.membership
+
+    def loosen(self) -> None:
+        """From here on each statement is a transaction of its own: for what comes later, and for streams."""
+        self.is_loose = True
+
+    async def finish(self) -> None:
+        """Commit; see `Statements`. A handler that ran no statement has let nobody decide on its caller: that is done now."""
+        if self.membership is None and self.broken is None and not self.made and self.outbox is None:
+            await self.check_in()
+            return
+        await super().finish()
+
+    async def execute(self, statement: Prepared) -> Any:
+        """Run an awaited statement; see `Statements`."""
+        if not self.is_loose:
+            return await super().execute(statement)
+        self.made.clear()
+        block = Transaction(self.pool, self.entry)
+        try:
+            value = await block.execute(statement)
+            block.made.append(statement)
+            await asyncio.shield(block.finish())
+        except BaseException:
+            block.abandon()
+            raise
+        self.membership = block.membership or self.membership
+        return value
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
         """A short transaction of its own, committed where the block ends. Raises TransactionMixed after bare statements."""

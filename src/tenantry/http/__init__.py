@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from tenantry.http.asgi import AsgiShell
 from tenantry.http.cors import allowed, preflight
-from tenantry.http.message import Handler, Request, Respond, Response, Running
+from tenantry.http.flow import Inflow, Outlet
+from tenantry.http.message import TOO_LARGE, Application, Handler, Intake, Request, Respond, Response, Running, Stream
 from tenantry.http.protocol import HttpLimits
 from tenantry.http.server import NativeServer, bind
+from tenantry.http.socket import Accept, Listener, Socket
 
 __all__ = [
-    "AsgiShell", "Handler", "HttpLimits", "NativeServer", "Request", "Respond", "Response", "Running", "allowed", "bind",
-    "preflight",
+    "TOO_LARGE", "Accept", "Application", "AsgiShell", "Handler", "HttpLimits", "Inflow", "Intake", "Listener", "NativeServer", "Outlet",
+    "Request", "Respond", "Response", "Running", "Socket", "Stream", "allowed", "bind", "preflight",
 ]  # fmt: skip

@@ -1,25 +1,42 @@
-"""A request and an answer as values, shared by the native server and the ASGI shell."""
+"""A request and an answer as values, shared by the native server and the ASGI shell.
+
+A body is bytes, or for uploads an `Inflow` that is read as it comes; an answer is bytes, or a `Stream` that is begun and then
+written through an `Outlet`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from msgspec import Struct
+
+if TYPE_CHECKING:
+    from tenantry.http.flow import Inflow, Outlet
+    from tenantry.http.socket import Accept
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Request:
-    """One whole request. `path` is the raw target path (undecoded, Latin-1); header names are lower case."""
+    """One request. `path` is the raw target path (undecoded, Latin-1); header names are lower case.
 
-    __slots__ = ("body", "headers", "method", "path", "peer", "query")
+    `body` is whole (None: it was larger than allowed, and was not read), or it is read through `inflow`.
+    """
 
-    def __init__(self, method: str, path: str, query: bytes, headers: Headers, body: bytes, peer: str | None) -> None:
+    __slots__ = ("body", "headers", "inflow", "method", "path", "peer", "query")
+
+    def __init__(
+        self, method: str, path: str, query: bytes, headers: Headers, body: bytes | None, peer: str | None,
+        inflow: Inflow | None = None,
+    ) -> None:  # fmt: skip
         self.method = method
         self.path = path
         self.query = query
         self.headers = headers
         self.body = body
         self.peer = peer
+        self.inflow = inflow
 
     def header(self, name: bytes) -> bytes | None:
         """The first header of that (lower-case) name."""
@@ -40,6 +57,23 @@ class Response:
         self.headers = headers
 
 
+class Stream(Response):
+    """An answer that is written bit by bit: the shell sends its head, and then calls `begin(outlet)`."""
+
+    __slots__ = ("begin",)
+
+    def __init__(self, status: int, headers: Headers, begin: Callable[[Outlet], None]) -> None:
+        super().__init__(status, b"", headers)
+        self.begin = begin
+
+
+class Intake(Struct, frozen=True):
+    """How the body of a request is taken: at most so many bytes, whole or as it comes."""
+
+    max_bytes: int
+    is_streamed: bool = False
+
+
 class Running(Protocol):
     """A request under way."""
 
@@ -50,6 +84,20 @@ class Running(Protocol):
 Respond = Callable[[Response], None]
 Handler = Callable[[Request, Respond], Running | None]
 """Answers a request. `Respond` is called exactly once, possibly before the handler returns."""
+
+
+class Application(Protocol):
+    """A Handler that also says how bodies are taken, and which WebSockets are accepted."""
+
+    def __call__(self, request: Request, respond: Respond) -> Running | None: ...
+
+    def intake(self, path: str, headers: Headers) -> Intake:
+        """How to take the body of a request of which only the head is here."""
+        ...
+
+    def upgrade(self, request: Request) -> Response | Accept:
+        """A request for a WebSocket: what refuses it, or what takes it."""
+        ...
 
 
 def refusal(status: int, code: str, number: int, message: str) -> Response:

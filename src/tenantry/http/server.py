@@ -5,21 +5,33 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from tenantry.errors import PortInUse
-from tenantry.http.message import Handler
+from tenantry.http.message import BAD_HTTP, Handler, Headers, Intake, Request, Response
 from tenantry.http.protocol import Clock, HttpLimits, HttpProtocol
+
+if TYPE_CHECKING:
+    from tenantry.http.socket import Accept
+    from tenantry.http.websocket import NativeSocket
 
 TICK_SECONDS = 0.25
 
 
 class NativeServer:
-    """Serves a Handler on sockets that are bound already (`bind`)."""
+    """Serves a Handler on sockets that are bound already (`bind`).
+
+    One that is an `Application` also takes uploads as they come, and WebSockets.
+    """
 
     def __init__(self, handler: Handler, limits: HttpLimits | None = None) -> None:
         self.handler = handler
         self.limits = limits or HttpLimits()
-        self.connections: set[HttpProtocol] = set()
+        self.connections: set[HttpProtocol | NativeSocket] = set()
+        self._intake: Callable[[str, Headers], Intake] | None = getattr(handler, "intake", None)
+        self._upgrade: Callable[[Request], Response | Accept] | None = getattr(handler, "upgrade", None)
+        self.knows_bodies = self._intake is not None
         self.is_draining = False
         self.now = 0.0
         self._clock = Clock()
@@ -43,11 +55,21 @@ class NativeServer:
             connection.tick(self.now)
         self._timer = loop.call_later(TICK_SECONDS, self._tick)
 
+    def intake(self, path: str, headers: Headers) -> Intake | None:
+        """How the application takes the body of such a request; None: as the limits say."""
+        return None if self._intake is None else self._intake(path, headers)
+
+    def upgrade(self, request: Request) -> Response | Accept:
+        """What the application says to a WebSocket."""
+        return BAD_HTTP if self._upgrade is None else self._upgrade(request)
+
     async def drain(self, grace_seconds: float) -> None:
         """Stop accepting; let what is under way end within the grace; then close what is left."""
         self.is_draining = True
         for server in self._servers:
             server.close()
+        for connection in list(self.connections):
+            connection.drain()
         deadline = asyncio.get_running_loop().time() + grace_seconds
         while self.connections and asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(0.05)

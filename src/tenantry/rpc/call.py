@@ -8,13 +8,21 @@ answered by one object even for a batch (tRPC's way). Messages are tRPC's own, s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
 
 import msgspec
 from msgspec import Raw, Struct
 
-from tenantry.errors import BadRequest, MethodNotSupported, NotFound, RpcError, UnsupportedMediaType
+from tenantry.errors import (
+    BadRequest,
+    MethodNotSupported,
+    NotFound,
+    ParseError,
+    PayloadTooLarge,
+    RpcError,
+    UnsupportedMediaType,
+)
 from tenantry.rpc.procedure import Procedure
 
 
@@ -26,30 +34,42 @@ class Limits(Struct, frozen=True):
     allow_method_override: bool = False
 
 
+Media = Literal["json", "form", "octets"]
+
+
 class RpcRequest(Struct, frozen=True):
-    """What tRPC looks at. `path` is raw: after the mount, still percent-encoded."""
+    """What tRPC looks at. `path` is raw: after the mount, still percent-encoded. `body` is None when it was too large."""
 
     method: str
     path: str
     query: bytes
     content_type: bytes | None
-    body: bytes
+    body: bytes | None
+    wants_lines: bool = False
 
 
 class Call(Struct):
-    """One procedure call: either a procedure with its raw input (None: undefined), or the error that it is."""
+    """One procedure call: either a procedure with its raw input (None: undefined), or the error that it is.
+
+    `fault` is what is wrong with the input: it is the call's error when the input is read, and not before.
+    """
 
     path: str
     procedure: Procedure[..., Any] | None
     error: RpcError | None
     raw: bytes | Raw | None
+    fault: RpcError | None = None
 
 
 class Parsed(Struct):
-    """The calls in the order of their paths."""
+    """The calls in the order of their paths, and how they are to be answered."""
 
     calls: list[Call]
     is_batch: bool
+    is_lines: bool = False
+    media: Media = "json"
+    params: dict[str, str] | None = None
+    """The `connectionParams` of the URL: an unauthenticated claim, like a header."""
 
 
 Table = Mapping[str, Procedure[..., Any]]
@@ -60,23 +80,35 @@ def parse(table: Table, request: RpcRequest, limits: Limits) -> Parsed:
     """The calls of a request. Raises RpcError where the request fails as a whole."""
     path = request.path
     query = request.query
-    if request.method != "GET":
-        _check_media_type(request.content_type)
     if "%" in path or path.endswith("/") or path.startswith("/"):
         path = _decoded(path)
-    if b"batch=1" in query and parameter(query, b"batch") == b"1":
+    if request.content_type is not None or request.method != "GET":
+        media = _media(request.method, request.content_type)
+        if media != "json":
+            # Its body is no bytes, and is read by who takes it.
+            return Parsed([_one(table, request, path, limits, has_body=True)], False, media=media)
+    if b"batch" in query and parameter(query, b"batch") == b"1":
         return _parse_batch(table, request, path, limits)
+    params = connection_params(query) if b"onnectionParams" in query else None
+    if request.wants_lines:
+        message = "Streaming requests must be batched (you can do a batch of 1)"
+        raise BadRequest(message)
+    return Parsed([_one(table, request, path, limits)], False, params=params)
+
+
+def _one(table: Table, request: RpcRequest, path: str, limits: Limits, *, has_body: bool = False) -> Call:
     procedure = table.get(path)
     if procedure is None:
-        return Parsed([Call(path, None, NotFound(f'No procedure found on path "{path}"'), None)], False)
+        return Call(path, None, NotFound(f'No procedure found on path "{path}"'), None)
     error = _refused(procedure, request.method, limits)
-    return Parsed([Call(path, procedure, error, None if error else _raw_input(request))], False)
+    if error is not None:
+        return Call(path, procedure, error, None)
+    if request.body is None and request.method != "GET":
+        return Call(path, procedure, None, None, None if has_body else PayloadTooLarge())
+    return Call(path, procedure, None, _raw_input(request))
 
 
 def _parse_batch(table: Table, request: RpcRequest, path: str, limits: Limits) -> Parsed:
-    if not limits.allow_batch:
-        message = "Batching is not enabled on the server"
-        raise BadRequest(message)
     paths = path.split(",")
     if len(paths) > limits.max_batch:
         message = "Batch call exceeds maximum size"
@@ -86,24 +118,29 @@ def _parse_batch(table: Table, request: RpcRequest, path: str, limits: Limits) -
     if len(types) > 1:
         message = f"Cannot mix procedure types in call: {', '.join(types)}"
         raise BadRequest(message)
+    params = connection_params(request.query)
+    if not limits.allow_batch:
+        message = "Batching is not enabled on the server"
+        raise BadRequest(message)
     inputs = _batch_inputs(request)
+    fault = inputs if isinstance(inputs, RpcError) else None
     calls: list[Call] = []
     for index, (one, procedure) in enumerate(zip(paths, found, strict=True)):
         if procedure is None:
             calls.append(Call(one, None, NotFound(f'No procedure found on path "{one}"'), None))
             continue
         error = _refused(procedure, request.method, limits)
-        raw: Raw | None = None
-        if isinstance(inputs, RpcError):
-            # Only a call that reads its input hears of the fault in it.
-            error = error or (inputs if procedure.takes_input else None)
-        else:
-            raw = inputs.get(str(index))
-        calls.append(Call(one, procedure, error, raw))
-    return Parsed(calls, True)
+        if error is None and procedure.type == "subscription":
+            error = BadRequest("Cannot batch subscription calls")
+        # Only a call that reads its input hears of a fault in it.
+        raw = inputs.get(str(index)) if isinstance(inputs, dict) else None
+        calls.append(Call(one, procedure, error, raw, fault if procedure.takes_input else None))
+    return Parsed(calls, True, request.wants_lines, params=params)
 
 
 def _batch_inputs(request: RpcRequest) -> dict[str, Raw] | RpcError:
+    if request.body is None and request.method != "GET":
+        return PayloadTooLarge()
     raw = _raw_input(request)
     if raw is None:
         return {}
@@ -133,14 +170,62 @@ def _refused(procedure: Procedure[..., Any], method: str, limits: Limits) -> Rpc
     )
 
 
-def _check_media_type(content_type: bytes | None) -> None:
+def _media(method: str, content_type: bytes | None) -> Media:
+    """What the body is; a GET without a type of ours is read as JSON, so that one can be opened in a browser."""
+    media_type = b"" if content_type is None else content_type.split(b";", 1)[0].strip().lower()
+    if media_type == b"application/json":
+        return "json"
+    if media_type in _STREAMED:
+        if method != "POST":
+            message = f"Only POST requests are supported for {media_type.decode()} requests"
+            raise MethodNotSupported(message)
+        return _STREAMED[media_type]
+    if method == "GET":
+        return "json"
     if content_type is None:
         message = "Missing content-type header"
         raise UnsupportedMediaType(message)
-    media_type = content_type.split(b";", 1)[0].strip().lower()
-    if media_type != b"application/json":
-        message = f'Unsupported content-type "{media_type[:100].decode("ascii", "replace")}'
-        raise UnsupportedMediaType(message)
+    message = f'Unsupported content-type "{content_type[:200].decode("ascii", "replace")}'
+    raise UnsupportedMediaType(message)
+
+
+_STREAMED: Mapping[bytes, Media] = {b"multipart/form-data": "form", b"application/octet-stream": "octets"}
+
+
+def is_streamed(content_type: bytes) -> bool:
+    """Whether a body of this type is read as it comes."""
+    return content_type.split(b";", 1)[0].strip().lower() in _STREAMED
+
+
+def wants_lines(trpc_accept: bytes | None, accept: bytes | None) -> bool:
+    """Whether the answer is to be streamed, line by line (`httpBatchStreamLink`)."""
+    if trpc_accept is not None:
+        return trpc_accept == b"application/jsonl"
+    return accept is not None and any(part.strip() == b"application/jsonl" for part in accept.split(b","))
+
+
+def connection_params(query: bytes) -> dict[str, str] | None:
+    """The URL's `connectionParams`. Raises ParseError for anything but null or an object of strings."""
+    raw = parameter(query, b"connectionParams")
+    if raw is None:
+        return None
+    try:
+        value = msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        message = "Not JSON-parsable query params"
+        raise ParseError(message) from None
+    return params_of(value)
+
+
+def params_of(value: object) -> dict[str, str] | None:
+    """Connection params from what was sent. Raises ParseError."""
+    if value is None:
+        return None
+    try:
+        return msgspec.convert(value, dict[str, str])
+    except msgspec.ValidationError:
+        message = "Invalid connection params shape"
+        raise ParseError(message) from None
 
 
 def _decoded(path: str) -> str:
@@ -162,15 +247,25 @@ def _is_hex(two: str) -> bool:
 
 
 def parameter(query: bytes, name: bytes) -> bytes | None:
-    """The first parameter of that name, form-decoded; None if absent. Names are compared as sent, as tRPC's client sends them."""
+    """The first parameter of that name, form-decoded; None if absent."""
     lead = name + b"="
-    if not query.startswith(lead):
-        at = query.find(b"&" + lead)
-        if at < 0:
-            return None
-        query = query[at + 1 :]
-    end = query.find(b"&")
-    value = query[len(lead) : end] if end >= 0 else query[len(lead) :]
+    if query.startswith(lead):
+        at = 0
+    else:
+        at = query.find(b"&" + lead) + 1
+        if at == 0:
+            return _spelled_otherwise(query, name)
+    end = query.find(b"&", at)
+    value = query[at + len(lead) : end] if end >= 0 else query[at + len(lead) :]
     if b"+" in value:
         value = value.replace(b"+", b" ")
     return unquote_to_bytes(value) if b"%" in value else value
+
+
+def _spelled_otherwise(query: bytes, name: bytes) -> bytes | None:
+    """A parameter whose name is percent-encoded, or that stands without `=`: no client sends it so, but it means the same."""
+    for pair in query.split(b"&"):
+        key, _, value = pair.partition(b"=")
+        if key == name or (b"%" in key and unquote_to_bytes(key) == name):
+            return unquote_to_bytes(value.replace(b"+", b" "))
+    return None

@@ -18,6 +18,7 @@ from msgspec import Raw
 from tenantry.errors import HandlerShape, UnknownRole
 from tenantry.identity import ROLES
 from tenantry.rpc.schema import InputSchema, OutputSchema, fault_of
+from tenantry.rpc.tracked import Tracked
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -31,8 +32,29 @@ class Procedure(Generic[P, R]):
     """Made by `Router.query` and `Router.mutation`; `path` is its name on the wire."""
 
     __slots__ = (
-        "as_written", "can", "deadline_ms", "decode", "docs", "encode", "handler", "input", "is_async", "is_generator",
-        "max_bytes", "need", "path", "result_type", "scope", "takes_input", "type", "where",
+        "as_written",
+        "can",
+        "deadline_ms",
+        "decode",
+        "docs",
+        "encode",
+        "extend",
+        "handler",
+        "input",
+        "is_async",
+        "is_generator",
+        "is_simple",
+        "kind",
+        "max_age",
+        "max_bytes",
+        "middleware",
+        "need",
+        "path",
+        "result_type",
+        "scope",
+        "takes_input",
+        "type",
+        "where",
         "yields",
     )  # fmt: skip
 
@@ -48,6 +70,7 @@ class Procedure(Generic[P, R]):
         deadline_ms: int | None,
         as_written: bool,
         max_bytes: int | None = None,
+        max_age: int | None = None,
     ) -> None:
         code = handler.__code__
         self.path = path
@@ -57,11 +80,17 @@ class Procedure(Generic[P, R]):
         self.where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
         self.is_generator = inspect.isasyncgenfunction(handler)
         self.is_async = self.is_generator or inspect.iscoroutinefunction(handler)
+        self.max_age = max_age
+        """Seconds that a client may keep the answer of a GET: `private`, and `public` for a public procedure. None: not at all."""
         self.max_bytes = max_bytes
         """The most bytes of an uploaded form or byte stream; None: the mount's limit."""
         self.docs = inspect.getdoc(handler) or ""
         self.deadline_ms = deadline_ms
         self.as_written = as_written
+        self.extend: Callable[[Any], Any] | None = None
+        """Makes the router's own context of the ordinary one; None: it has none."""
+        self.middleware: tuple[Callable[..., Any], ...] = ()
+        """What runs around the handler, the outermost first: the application's, then its router's."""
         if role is not None and role not in ROLES:
             raise UnknownRole(procedure=path, role=role)
         self.need = None if scope != "tenant" else can or role or "member"
@@ -102,10 +131,28 @@ class Procedure(Generic[P, R]):
         if fault is not None:
             raise HandlerShape(procedure=path, where=self.where, why=fault[0], cure=fault[1])
         self.input = InputSchema.of(parameters[1:], hints, as_written=self.as_written)
+        self.input.is_strict_text = self.scope != "public"
+        self.kind = self._kind()
         self.takes_input = self.input.kind != "none"
+        self.is_simple = not self.is_generator and self.input.stream is None
+        """Whether nothing runs around the handler: then it may do without a task."""
         # Bound once: these two run for every request.
         self.decode: Callable[[bytes | Raw | None], tuple[Any, ...]] = self.input.decode
         self.encode: Callable[[Any], bytes] = _output.encode
+
+    def surround(self, middleware: tuple[Callable[..., Any], ...]) -> None:
+        """Run these around the handler."""
+        self.middleware = middleware
+        if middleware or self.extend is not None:
+            self.is_simple = False
+
+    def _kind(self) -> Any:
+        """The type of the value that is encoded: of a statement its rows, of a stream one value, without its id."""
+        kind = self.yields if self.is_generator else self.result_type
+        arms = typing.get_args(kind)
+        if arms and (hasattr(typing.get_origin(kind), "__tenantry_statement__") or typing.get_origin(kind) is Tracked):
+            return arms[0]
+        return Any if kind is Tracked else kind
 
     def _yielded(self) -> Any:
         """What a generator yields, from `-> AsyncIterator[T]` (or AsyncIterable, AsyncGenerator); None for others."""

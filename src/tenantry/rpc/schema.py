@@ -12,7 +12,8 @@ import copy
 import inspect
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -20,13 +21,17 @@ from msgspec import NODEFAULT, Meta, Raw
 
 from tenantry.errors import InvalidInput
 from tenantry.rpc.bodies import File, Form, Octets
-from tenantry.rpc.kinds import is_whole
+from tenantry.rpc.kinds import BigInt, is_whole
+from tenantry.rpc.later import StreamLike
 from tenantry.rpc.names import camel
 
 MAX_SAFE = 2**53 - 1
 """Number.MAX_SAFE_INTEGER: beyond it JavaScript rounds."""
 MAX_DEPTH = 64
 """Of nested arrays and objects in an input; the C decoder's own limit is the interpreter's recursion limit."""
+
+MAX_DIGITS = 1000
+"""Of a BigInt: Python's own conversion is quadratic, and refuses beyond 4300."""
 
 Issue = dict[str, Any]
 Kind = Literal["none", "object", "whole", "form", "octets"]
@@ -74,19 +79,29 @@ class InputSchema:
         self.stream = next((name for name, kind, _ in fields if is_body(kind)), None)
         """The parameter (its Python name) that is the `File`, `Form` or `Octets`; it is not among `names`."""
         self.kind: Kind = _kind_of(fields)
+        self.takes_whole_form = any(kind is Form for _, kind, _ in fields)
+        self.stream_default = next(
+            (default for name, _, default in fields if name == self.stream), inspect.Parameter.empty
+        )
+        self.place = next((i for i, field in enumerate(fields) if field[0] == self.stream), None)
         fields = [field for field in fields if field[0] != self.stream]
         self.names = [name for name, _, _ in fields]
-        self.wire = [name if as_written else camel(name) for name in self.names]
+        # tRPC's own key has one name in every case.
+        self.wire = [name if as_written and name != "last_event_id" else camel(name) for name in self.names]
         self.types = [_safe(kind) for _, kind, _ in fields]
         self.defaults = [default for _, _, default in fields]
         empty = inspect.Parameter.empty
         # Keyword only, so that a default may stand before a required one, as it may in a handler's signature with `*`.
+        self.is_strict_text = True
+        """Whether NUL is refused: PostgreSQL's text cannot hold it. A public procedure has no database behind it."""
         members = [
             (name, kind, msgspec.field(name=wire, **({} if default is empty else _default(default))))
             for name, wire, kind, default in zip(self.names, self.wire, self.types, self.defaults, strict=True)
         ]
         struct = msgspec.defstruct("Input", members, kw_only=True)
         self.decoder = msgspec.json.Decoder(struct, dec_hook=_foreign)
+        if self.kind == "whole":
+            self.decoder = msgspec.json.Decoder(self.types[0], dec_hook=_foreign)
 
     @classmethod
     def of(cls, parameters: list[inspect.Parameter], hints: dict[str, Any], *, as_written: bool = False) -> InputSchema:
@@ -96,48 +111,115 @@ class InputSchema:
     def decode(self, raw: bytes | Raw | None) -> tuple[Any, ...]:
         """The arguments, in order. None is undefined. Raises InvalidInput with all faults in `data["issues"]`."""
         if not self.names:
+            if self.stream is not None:
+                raise _invalid([_issue([], "invalid_type", f"Expected {_MEDIA[self.kind]}")])
             return ()
+        if self.kind == "whole":
+            return self._decode_whole(raw)
         if raw is None:
             raw = b"{}"
         try:
             values = msgspec.structs.astuple(self.decoder.decode(raw))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError):
             # msgspec.ValidationError is a DecodeError: either way the second pass finds the words.
-            return self._field_by_field(bytes(raw))
-        if b"\\u0000" in bytes(raw) if isinstance(raw, Raw) else b"\\u0000" in raw:
-            return self._field_by_field(bytes(raw))
+            return self._field_by_field(_value_of(bytes(raw)))
+        if self.is_strict_text and b"\\u0000" in (bytes(raw) if isinstance(raw, Raw) else raw):
+            return self._field_by_field(_value_of(bytes(raw)))
         return values
 
-    def _field_by_field(self, raw: bytes) -> tuple[Any, ...]:
-        if _depth(raw) > MAX_DEPTH:
-            raise _invalid([_issue([], "too_deep", f"Nested more than {MAX_DEPTH} deep")])
+    def take(self, given: Any) -> tuple[Any, ...]:
+        """The arguments of an input that is a value already (a transformer read it); UNSET is undefined."""
+        if not self.names:
+            return self.decode(None)
+        if self.kind == "whole":
+            return self._whole(given)
+        return self._field_by_field({} if given is msgspec.UNSET else given, is_native=True)
+
+    def form(self, given: dict[str, list[str]], stream: Any) -> tuple[Any, ...]:
+        """The arguments of a form: its text fields converted from text, and the file (or form) at its parameter's place."""
+        values: list[Any] = []
+        if self.names:
+            flat = {
+                name: parts if _is_list(kind) else parts[-1]
+                for (name, kind) in zip(self.wire, self.types, strict=True)
+                if (parts := given.get(name))
+            }
+            values = list(self._field_by_field(flat, is_text=True))
+        if self.place is not None:
+            if stream is None and self.stream_default is inspect.Parameter.empty:
+                raise _invalid([_issue([self.stream], "missing", "A file is required")])
+            values.insert(self.place, stream)
+        return tuple(values)
+
+    def _decode_whole(self, raw: bytes | Raw | None) -> tuple[Any, ...]:
+        if raw is None:
+            return self._whole(msgspec.UNSET)
         try:
-            given = msgspec.json.decode(raw)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            raise _invalid([_issue([], "invalid_json", "Not valid JSON")]) from None
+            value = self.decoder.decode(raw)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError, OverflowError):
+            return self._whole(_value_of(bytes(raw)))
+        if self.is_strict_text and b"\\u0000" in bytes(raw):
+            return self._whole(_value_of(bytes(raw)))
+        return (value,)
+
+    def _whole(self, value: Any) -> tuple[Any, ...]:
+        default = self.defaults[0]
+        if value is msgspec.UNSET and default is not inspect.Parameter.empty:
+            return (default,)
+        nul = _nul_path(value) if self.is_strict_text else None
+        if nul is not None:
+            raise _invalid([_issue(nul, "invalid_string", "Holds a NUL character")])
+        if value is msgspec.UNSET:
+            raise _invalid([_issue([], "missing", "Required")])
+        try:
+            return (_converted(value, self.types[0]),)
+        except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
+            issue = _fault("", error)
+            issue["path"] = issue["path"][1:]
+            raise _invalid([issue]) from None
+
+    def _field_by_field(self, given: Any, *, is_native: bool = False, is_text: bool = False) -> tuple[Any, ...]:
         if not isinstance(given, dict):
             raise _invalid([_issue([], "invalid_type", "Expected an object")])
+        members = typing.cast("dict[str, Any]", given)
         values: list[Any] = []
         issues: list[Issue] = []
         for wire, kind, default in zip(self.wire, self.types, self.defaults, strict=True):
-            if wire not in given:
+            value = members.get(wire, msgspec.UNSET)
+            if value is msgspec.UNSET:
                 if default is inspect.Parameter.empty:
                     issues.append(_issue([wire], "missing", "Required"))
                 else:
                     values.append(default)
                 continue
-            value = given[wire]
-            nul = _nul_path(value)
+            nul = _nul_path(value) if self.is_strict_text else None
             if nul is not None:
                 issues.append(_issue([wire, *nul], "invalid_string", "Holds a NUL character"))
                 continue
             try:
-                values.append(_converted(value, kind))
+                values.append(_converted(value, kind, is_native=is_native, is_text=is_text))
             except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
                 issues.append(_fault(wire, error))
         if issues:
             raise _invalid(issues)
         return tuple(values)
+
+
+_MEDIA = {"form": "a form (multipart/form-data)", "octets": "a byte stream (application/octet-stream)"}
+
+
+def _value_of(raw: bytes) -> Any:
+    """The JSON of an input that did not fit. Raises InvalidInput for what is none, or is nested too deep."""
+    if _depth(raw) > MAX_DEPTH:
+        raise _invalid([_issue([], "too_deep", f"Nested more than {MAX_DEPTH} deep")])
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _invalid([_issue([], "invalid_json", "Not valid JSON")]) from None
+
+
+def _is_list(kind: Any) -> bool:
+    return get_origin(kind) in (list, set, frozenset, tuple)
 
 
 def is_body(kind: Any) -> bool:
@@ -173,14 +255,22 @@ def _default(value: Any) -> dict[str, Any]:
     return {"default": NODEFAULT if value is inspect.Parameter.empty else value}
 
 
-def _converted(value: Any, kind: Any) -> Any:
+def _converted(value: Any, kind: Any, *, is_native: bool = False, is_text: bool = False) -> Any:
+    """`value` as `kind`. `is_native`: dates, sets and bytes are themselves already; `is_text`: all of it is a form's text."""
+    native = _NATIVE if is_native else ()
+    if is_native and kind is Any:
+        return value
     try:
-        return msgspec.convert(value, kind, dec_hook=_foreign, builtin_types=())
+        return msgspec.convert(value, kind, dec_hook=_foreign, builtin_types=native, strict=not is_text)
     except msgspec.ValidationError:
         whole = _whole(value)
         if whole == value and type(whole) is type(value) and not isinstance(value, (list, dict)):
             raise
-        return msgspec.convert(whole, kind, dec_hook=_foreign, builtin_types=())
+        return msgspec.convert(whole, kind, dec_hook=_foreign, builtin_types=native, strict=not is_text)
+
+
+_NATIVE = (datetime, bytes)
+"""What a transformer gives as itself; everything else is text on the wire, as in JSON."""
 
 
 def _whole(value: Any) -> Any:
@@ -212,11 +302,27 @@ def _nul_path(value: Any) -> list[str | int] | None:
 
 
 def _foreign(kind: Any, value: Any) -> Any:
-    """Types that msgspec does not know: Pydantic models."""
+    """Types that msgspec does not know: BigInt, Pydantic models."""
+    if kind is BigInt:
+        return _big(value)
     validate: Callable[[Any], Any] | None = getattr(kind, "model_validate", None)
     if validate is None:
         raise NotImplementedError
     return validate(value)
+
+
+def _big(value: Any) -> BigInt:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return BigInt(value)
+    if (
+        isinstance(value, str)
+        and len(value) <= MAX_DIGITS
+        and value.removeprefix("-").isascii()
+        and value.removeprefix("-").isdigit()
+    ):
+        return BigInt(value)
+    message = "Expected an integer, or one as a string"
+    raise ValueError(message)
 
 
 def _fault(wire: str, error: BaseException) -> Issue:
@@ -275,6 +381,10 @@ class OutputSchema:
 
 
 def _plain(value: Any) -> Any:
+    if type(value) is BigInt:
+        return str(int(value))
+    if isinstance(value, (Awaitable, AsyncIterator)) or hasattr(value, "__aiter__"):
+        raise StreamLike
     dump: Callable[..., Any] | None = getattr(value, "model_dump", None)
     if dump is None:
         message = f"{type(value).__name__} has no JSON"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from msgspec import Struct
 
@@ -19,3 +19,8 @@ class Tracked(Struct, Generic[T], frozen=True):
         if not self.id or any(c in "\0\r\n" for c in self.id):
             message = "the id of a tracked value is not empty and holds no NUL, CR or LF"
             raise ValueError(message)
+
+
+def tracked_of(value: object) -> Tracked[Any] | None:
+    """A subscription's value, if it carries an id."""
+    return cast("Tracked[Any]", value) if isinstance(value, Tracked) else None
