@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+from tenantry import Tenantry
+from tenantry.rpc import Procedure
 from tenantry.rpc.typescript import declarations
+from tests.typescript import kit_sample
 from tests.typescript.everything import ErrorExtras, Locked, TooManyNotes, application
 
-FOLDER = Path(__file__).parent / "golden"
+FOLDER = Path(__file__).parent
+
+
+def own(app: Tenantry[None]) -> dict[str, Procedure[..., Any]]:
+    """The application's procedures without the built-in ones, which grow with Tenantry."""
+    built_in = Tenantry[None]().procedures()
+    return {path: procedure for path, procedure in app.procedures().items() if path not in built_in}
 
 
 def golden_texts() -> dict[str, str]:
-    """File name → text."""
-    table = application().procedures()
+    """File → text."""
+    table = own(application())
     problems = [TooManyNotes, Locked]
     return {
-        "plain.d.ts": declarations(table, problems=problems, error_data=ErrorExtras),
-        "superjson.d.ts": declarations(table, transformer="superjson", problems=problems),
+        "golden/plain.d.ts": declarations(table, problems=problems, error_data=ErrorExtras),
+        "golden/superjson.d.ts": declarations(table, transformer="superjson", problems=problems),
+        # By the name and at the place where the kit's own check looks for it.
+        "kit/types-sample.d.ts": declarations(own(kit_sample.application()), error_data=kit_sample.Fields),
     }
 
 

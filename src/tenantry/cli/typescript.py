@@ -7,7 +7,8 @@ import difflib
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import typing
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,9 +52,22 @@ def router_text(app: Tenantry[Any], transformer: str | None) -> str:
 
     return declarations(
         app.procedures(),
-        transformer="superjson" if transformer == "superjson" else None,
-        problems=sorted(_kinds(Problem), key=lambda kind: (kind.__module__, kind.__name__)),
+        transformer="superjson" if (transformer or _spoken(app)) == "superjson" else None,
+        problems=_kinds(Problem),
+        error_data=_added_to_errors(app),
     )
+
+
+def _spoken(app: Tenantry[Any]) -> str | None:
+    """The transformer of the application's first mount."""
+    mounts: Callable[[], list[Any]] | None = getattr(app, "mounts", None)
+    return mounts()[0].transformer if mounts is not None else None
+
+
+def _added_to_errors(app: Tenantry[Any]) -> Any:
+    """The type of what the application's error formatter gives; None without one, or without an annotation."""
+    add: Any = getattr(app, "_error_data", None)
+    return None if add is None else typing.get_type_hints(add, include_extras=True).get("return")
 
 
 def _kinds(base: type[Problem]) -> Iterator[type[Problem]]:

@@ -107,14 +107,6 @@ export interface CatInput {
   meows: number;
 }
 
-/** One check's finding. `message` says the cause to anyone; `response_time` is in milliseconds. */
-export interface Check {
-  status: 'up' | 'degraded' | 'down';
-  message: string;
-  responseTime: number;
-  details: Record<string, unknown>;
-}
-
 /** What a label looks like. */
 export type Color = 'red' | 'light blue';
 
@@ -186,28 +178,6 @@ export interface EverythingNoteInput {
   soldOut?: boolean | undefined;
 }
 
-/** What was looked at. */
-export interface HealthChecks {
-  database: Check;
-  pool: Check;
-  memory: Check;
-  migrations: Check;
-  loop: Check;
-}
-
-/** Everything that was checked. */
-export interface HealthReport {
-  status: 'healthy' | 'degraded' | 'unhealthy';
-  timestamp: string;
-  /** Milliseconds since the process began. */
-  uptime: number;
-  version: string;
-  checks: HealthChecks;
-  /** How old the findings are. */
-  ageMs: number;
-  consecutiveFailures: number;
-}
-
 /** Who lives here. */
 export interface Household {
   pet: Cat | Dog;
@@ -219,19 +189,6 @@ export interface HouseholdInput {
   pet: CatInput & { kind: 'cat' } | DogInput & { kind: 'dog' };
   /** @default [] */
   others?: (CatInput & { kind: 'cat' } | DogInput & { kind: 'dog' })[] | undefined;
-}
-
-/** Whether the process turns. */
-export interface Liveness {
-  alive: boolean;
-  timestamp: string;
-  loopLagMs: number;
-}
-
-/** Every series, summed over all processes. */
-export interface Metrics {
-  timestamp: string;
-  metrics: Record<string, unknown>;
 }
 
 export type NoteId = string;
@@ -306,14 +263,6 @@ export type PointInput = [x: number, y?: number];
 
 export type Priority = 1 | 2;
 
-/** Whether requests may come here. */
-export interface Readiness {
-  ready: boolean;
-  timestamp: string;
-  checks: Record<string, 'up' | 'degraded' | 'down'>;
-  draining: boolean;
-}
-
 export interface Removed {
   kind: 'removed';
   id: NoteId;
@@ -328,43 +277,8 @@ export interface Report {
 
 export type Row = [a: number, b: string];
 
-/** The session after a switch. `token` is null when the new session travels as a cookie. */
-export interface Switched {
-  /** @format uuid */
-  tenantId: string;
-  slug: string;
-  name: string;
-  role: 'owner' | 'admin' | 'member';
-  /** @format date-time */
-  expires: string;
-  token: string | null;
-}
-
 /** Words for finding it again. */
 export type Tags = string[];
-
-/** The tenant that the session is in. */
-export interface Tenant {
-  /** @format uuid */
-  id: string;
-  slug: string;
-  name: string;
-  status: string;
-  /** @format date-time */
-  createdAt: string;
-}
-
-/** A tenant that the signed-in person belongs to. */
-export interface TenantMembership {
-  /** @format uuid */
-  id: string;
-  slug: string;
-  name: string;
-  role: 'owner' | 'admin' | 'member';
-  isCurrent: boolean;
-  /** @format date-time */
-  createdAt: string;
-}
 
 /** An event with the id that a client sends back to go on after it. */
 export interface Tracked<T> { id: string; data: T }
@@ -382,17 +296,6 @@ export interface TreeInput {
   /** @default [] */
   children?: TreeInput[] | undefined;
   parent?: TreeInput | null | undefined;
-}
-
-/** A person's membership in the tenant. */
-export interface User {
-  /** @format uuid */
-  id: string;
-  email: string;
-  name: string;
-  role: 'owner' | 'admin' | 'member';
-  /** @format date-time */
-  createdAt: string;
 }
 
 /** A visit. */
@@ -415,16 +318,6 @@ export type Procedures = {
         day: string;
       }, ElsewhereNote[]>;
     };
-  };
-  health: {
-    /** Everything that was checked, with its cause in words; 503 when unhealthy. */
-    check: Query<void, HealthReport>;
-    /** Whether the process turns; touches nothing. */
-    liveness: Query<void, Liveness>;
-    /** Every metric, summed over all processes. */
-    metrics: Query<void, Metrics>;
-    /** Whether requests may come here; 503 when not. */
-    readiness: Query<void, Readiness>;
   };
   kinds: {
     boxed: Query<{ box: BoxInput<number> }, Box<Author[]>>;
@@ -522,64 +415,6 @@ export type Procedures = {
       after?: string | null | undefined;
     }, Page<EverythingNote>>;
     update: Mutation<{ id: NoteId; patch: NotePatch }, EverythingNote>;
-  };
-  tenants: {
-    /** The tenant that this session is in. */
-    current: Query<void, Tenant>;
-    /** Every tenant that the signed-in person belongs to. */
-    list: Query<void, TenantMembership[]>;
-    /** Go on in another tenant, by its id or slug. The session's token rotates: the old one ends at once. */
-    switch: Mutation<{
-      /**
-       * @minLength 1
-       * @maxLength 100
-       */
-      tenant: string;
-    }, Switched>;
-    /**
-     * Rename the tenant.
-     * @remarks Needs the role `admin`.
-     */
-    update: Mutation<{
-      /**
-       * @minLength 1
-       * @maxLength 200
-       */
-      name: string;
-    }, Tenant>;
-  };
-  users: {
-    /** End a membership: one's own (leave), or another's as admin and up. */
-    delete: Mutation<{
-      /** @format uuid */
-      id: string;
-    }, string>;
-    /** One person of the tenant. */
-    get: Query<{
-      /** @format uuid */
-      id: string;
-    }, User>;
-    /** The tenant's people, oldest first. */
-    list: Query<{
-      after?: string | null | undefined;
-      /**
-       * @minimum 1
-       * @maximum 100
-       * @default 20
-       */
-      limit?: number | undefined;
-    } | void, Page<User>>;
-    /** Rename a person (oneself, or anyone as admin), or give another role (admin and up, never above one's own). */
-    update: Mutation<{
-      /** @format uuid */
-      id: string;
-      /**
-       * @minLength 1
-       * @maxLength 200
-       */
-      name?: string | undefined;
-      role?: 'owner' | 'admin' | 'member' | undefined;
-    }, User>;
   };
 };
 

@@ -136,11 +136,8 @@ def _input(
 
 
 def _fields(procedure: Procedure[..., Any], parameters: list[inspect.Parameter], hints: dict[str, Any]) -> list[Field]:
-    return [
-        Field(p.name if procedure.as_written else camel(p.name), hints[p.name], p.default)
-        for p in parameters
-        if not is_body(hints[p.name])
-    ]
+    wire = dict(zip(procedure.input.names, procedure.input.wire, strict=True))
+    return [Field(wire[p.name], hints[p.name], p.default) for p in parameters if not is_body(hints[p.name])]
 
 
 def _output(reader: Reader, procedure: Procedure[..., Any]) -> Shape:
