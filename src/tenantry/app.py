@@ -13,7 +13,7 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypedDict, Unpack, overload
 
 from tenantry.errors import DatabaseNotReady, NameClash, PermissionUnknown, PortInUse, ResourcesFailed
 from tenantry.identity import ROLES, Role
@@ -224,6 +224,24 @@ class Tenantry(Generic[Resources]):
         return None if self._state is None else self._state.health
 
     @property
+    def settings_type(self) -> type[Settings]:
+        """What its settings are read into."""
+        return self._settings_type
+
+    def begin_drain(self) -> None:
+        """Not ready from now on (`health.readiness` answers 503); requests are answered until `close`."""
+        if self._state is not None:
+            self._state.health.is_draining = True
+
+    def usage(self) -> Usage:
+        """How much of what is bounded is in use; zeros while it is not open."""
+        state = self._state
+        if state is None:
+            return Usage()
+        stats = state.pool.stats()
+        return Usage(len(state.signals.store.places()), stats.busy, stats.size)
+
+    @property
     def is_open(self) -> bool:
         """Whether requests are answered: between `open` and `close`."""
         return self._state is not None
@@ -300,6 +318,14 @@ def _not_open() -> Response:
     from tenantry.http import Response
 
     return Response(503, _NOT_OPEN, [(b"retry-after", b"1")])
+
+
+class Usage(NamedTuple):
+    """Metric series, and connections in use of all."""
+
+    series: int = 0
+    busy: int = 0
+    size: int = 0
 
 
 _NOT_OPEN = (

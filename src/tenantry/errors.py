@@ -450,6 +450,18 @@ class PortInUse(StartError):
     remedy = "Stop what uses it, or choose another: --port, or PORT=."
 
 
+class AlreadyServing(StartError):
+    code = "ALREADY_SERVING"
+    says = "Process {pid} serves {home} already, on port {port}."
+    remedy = "Put new code in place by: tenantry reload   End it by: tenantry stop   Serve beside it with another TENANTRY_HOME."
+
+
+class RunFolderUnsafe(StartError):
+    code = "RUN_FOLDER_UNSAFE"
+    says = "The run directory {folder} cannot be used: {why}."
+    remedy = "It must be a folder of the account that serves, and nobody else's: remove it, or set TENANTRY_HOME."
+
+
 class DatabaseNotReady(StartError):
     code = "DATABASE_NOT_READY"
     says = "The database cannot be used: {why}."

@@ -85,13 +85,13 @@ def screen(settings: Settings, url: str, tenants: list[dict[str, Any]]) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """The command."""
-    settings = Settings.load()
-    if settings.env == "production":
+    given = Settings.load()
+    if given.env == "production":
         raise NotForProduction
-    settings, admin = ready(settings)
+    settings, admin = ready(given)
     tenants = fill(settings, admin)
     if not arguments.json:
-        screen(settings, url_of(settings), tenants)
+        screen(given, url_of(settings), tenants)
         return 0
     own = embedded(Settings.load())
     platform = settings.urls().platform if own is None else own.urls().platform

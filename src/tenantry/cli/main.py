@@ -41,17 +41,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
-    serve = _command(
-        commands, "serve", "serve:run", "serve an application", "tenantry serve notes:app --port 3001", has_json=False
-    )
-    serve.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
-    serve.add_argument("--host", help="address to listen on (HOST)")
-    serve.add_argument("--port", type=_port, help="port to listen on (PORT)")
-    serve.add_argument("--workers", type=_count, help="worker processes (TENANTRY_WORKERS)")
-    serve.add_argument(
-        "--demo", action="store_true", help="fill in demo tenants, and print lines to paste (development only)"
-    )
-
+    _serving(commands)
     db = commands.add_parser("db", help="migrations, and the database itself").add_subparsers(
         required=True, metavar="ACTION"
     )
@@ -133,6 +123,36 @@ def make_parser() -> argparse.ArgumentParser:
     top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
     _command(commands, "version", "about:version", "the version", "tenantry version")
     return parser
+
+
+def _serving(commands: Any) -> None:
+    serve = _command(
+        commands, "serve", "serve:run", "serve an application", "tenantry serve notes:app --port 3001", has_json=False
+    )
+    serve.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
+    serve.add_argument("--host", help="address to listen on (HOST)")
+    serve.add_argument("--port", type=_port, help="port to listen on (PORT)")
+    serve.add_argument("--workers", type=_count, help="worker processes (TENANTRY_WORKERS)")
+    serve.add_argument(
+        "--demo", action="store_true", help="fill in demo tenants, and print lines to paste (development only)"
+    )
+
+    _command(commands, "stop", "serve:stop", "drain and end what serves here, and free the port", "tenantry stop")
+    _command(
+        commands, "restart", "serve:restart", "start all processes anew, under the same process id", "tenantry restart"
+    )
+    _command(
+        commands, "reload", "serve:reload", "replace the workers one by one (also: kill -HUP)", "tenantry reload --json"
+    )
+    _command(commands, "status", "serve:status", "the processes that serve here", "tenantry status --json")
+    _command(
+        commands,
+        "watch",
+        "serve:watch",
+        "the watcher alone, beside a stock ASGI server",
+        "tenantry watch",
+        has_json=False,
+    )
 
 
 def _alerts(commands: Any) -> None:

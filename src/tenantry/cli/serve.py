@@ -1,150 +1,84 @@
-"""`tenantry serve`: database, migrations, the last look, and then the API until SIGINT or SIGTERM."""
+"""`tenantry serve`, `stop`, `restart`, `reload`, `status`, `watch`: from words to the processes, and back to words."""
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import logging
-import os
-import signal
-import socket
-import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from msgspec.structs import replace
-
-from tenantry.cli.place import embedded, keep, kept, load, migrations, ready, tell
-from tenantry.errors import DatabaseNotReady, PortInUse
-from tenantry.settings import DatabaseUrl, Settings
-
-if TYPE_CHECKING:
-    from tenantry.app import Tenantry
-
-GRACE_SECONDS = 10.0
+from tenantry.cli.place import say, show, tell
+from tenantry.settings import Settings
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """The command."""
-    settings = _given(Settings.load(), arguments)
-    begin_log(settings)
-    for warning in settings.warnings:
-        tell(f"warning: {warning}")
-    app = load(arguments.app, settings)
-    app.procedures()
-    listener = _listen(settings)
-    settings, admin = ready(settings)
-    _migrate(settings, admin, app)
-    from tenantry.tenancy import guard
+    """Serve an application until SIGINT or SIGTERM."""
+    from tenantry.processes import serve
+    from tenantry.processes.orders import Orders
+    from tenantry.processes.serving import run_demo
 
-    guard.check(settings)
-    port = listener.getsockname()[1]
-    keep(settings, port=port)
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    url = f"http://{host}:{port}"
-    children = _fork(settings.workers)
-    if children is not None and arguments.demo and settings.env == "development":
-        from tenantry.cli import demo
+    given = {name: getattr(arguments, name) for name in ("host", "port", "workers")}
+    orders = Orders(arguments.app, {name: value for name, value in given.items() if value is not None})
 
-        demo.screen(settings if embedded(Settings.load()) is None else Settings.load(), url, demo.fill(settings, admin))
-    if children is not None:
-        tell(f"Serving {arguments.app or settings.app} on {url}{settings.base_path}   (Ctrl-C ends it)")
-    import uvloop
+    def announce(url: str, settings: Settings, port: int) -> None:
+        if arguments.demo and settings.env == "development":
+            run_demo(port)
+        name = arguments.app or settings.app
+        tell(f"Serving {name} on {url}{settings.base_path}   (Ctrl-C ends it)")
 
-    try:
-        uvloop.run(_serve(app, settings, listener))
-    finally:
-        for child in children or ():
-            _end(child)
+    return serve(orders, announce)
+
+
+def stop(arguments: argparse.Namespace) -> int:
+    """Drain and end what serves in this home, and let go of the port."""
+    from tenantry.processes import stop as stop_all
+
+    done = stop_all(Settings.load())
+    words = f"Stopped process {done['pid']}." if done["stopped"] else "Nothing was serving."
+    return _told(arguments, done, words + (" The port is free." if done["keeper_ended"] else ""))
+
+
+def restart(arguments: argparse.Namespace) -> int:
+    """Start everything anew, in the same process id; clients wait a moment, none is refused."""
+    from tenantry.processes import restart as restart_all
+
+    done = restart_all(Settings.load())
+    return _told(arguments, done, f"Process {done['pid']} started anew, with {len(done['workers'])} workers.")
+
+
+def reload(arguments: argparse.Namespace) -> int:
+    """Replace the workers one by one, each ready before the old one drains."""
+    from tenantry.processes import reload as reload_all
+
+    done = reload_all(Settings.load())
+    return _told(arguments, done, f"{len(done['workers'])} workers replaced.")
+
+
+def status(arguments: argparse.Namespace) -> int:
+    """The processes of this home; exit code 1 if nothing serves."""
+    from tenantry.processes import status as look
+
+    found = look(Settings.load())
+    lines = [f"{name:<12}{found[name] or '-'}" for name in ("supervisor", "keeper", "watcher", "state", "port")]
+    lines += [f"worker {w['number']:<5}{w['pid']} {w['state']}" for w in found["workers"]]
+    _told(arguments, found, "\n".join(lines))
+    return 0 if found["serving"] else 1
+
+
+def watch(arguments: argparse.Namespace) -> int:
+    """The watcher alone, for an API under a stock ASGI server."""
+    del arguments
+    from tenantry.cli.place import ready
+    from tenantry.processes.log import start_log
+    from tenantry.processes.watcher import watch_alone
+
+    settings = ready(Settings.load())[0]
+    start_log(settings)
+    watch_alone(settings)
     return 0
 
 
-def begin_log(settings: Settings) -> None:
-    """The process's whole log is ours from here on."""
-    from tenantry.logs import Log
-
-    Log.begin(
-        settings.log,
-        settings.log_level,
-        owns_process=True,
-        shows_text=settings.env == "development",
-        secrets=settings.secrets(),
-    )
-
-
-def _given(settings: Settings, arguments: argparse.Namespace) -> Settings:
-    """What the command line says goes before environment and file."""
-    sources = dict(settings.sources)
-    over: dict[str, Any] = {}
-    for name in ("host", "port", "workers"):
-        value = getattr(arguments, name)
-        if value is not None:
-            over[name] = value
-            sources[name.upper()] = "command line"
-    return replace(settings, **over, sources=sources)
-
-
-def _listen(settings: Settings) -> socket.socket:
-    """The socket: the port that was asked for, else the last one, 3001, or any that is free."""
-    from tenantry.http import bind
-
-    if settings.is_given("PORT"):
-        return bind(settings.host, settings.port)
-    for port in (kept(settings).get("port", settings.port), settings.port, 0):
-        try:
-            return bind(settings.host, port)
-        except PortInUse:
-            continue
-    return bind(settings.host, settings.port)
-
-
-def _migrate(settings: Settings, admin: DatabaseUrl, app: Tenantry[Any]) -> None:
-    from tenantry.db.migrate import push, status
-    from tenantry.tenancy import REPAIRS, holes
-
-    files = migrations(settings)
-    if settings.env == "development":
-        urls = settings.urls()
-        push(admin, files, urls=urls, repairs=REPAIRS, permissions=app.permissions, report=tell, look=holes)
-        return
-    if settings.is_given("DATABASE_ADMIN_URL"):
-        found = status(admin, files, holes)
-        if found.waiting or found.changed:
-            why = f"{len(found.waiting)} migrations are not applied, {len(found.changed)} were edited afterwards"
-            raise DatabaseNotReady(why=why, cure="Run: tenantry db status, then tenantry db push")
-
-
-def _fork(workers: int) -> list[int] | None:
-    """The further workers, which share the socket; None in one of them."""
-    children: list[int] = []
-    for _ in range(workers - 1):
-        child = os.fork()
-        if child == 0:
-            return None
-        children.append(child)
-    return children
-
-
-def _end(child: int) -> None:
-    try:
-        os.kill(child, signal.SIGTERM)
-        os.waitpid(child, 0)
-    except (ProcessLookupError, ChildProcessError):
-        return
-
-
-async def _serve(app: Tenantry[Any], settings: Settings, listener: socket.socket) -> None:
-    from tenantry.http import HttpLimits, NativeServer
-
-    loop = asyncio.get_running_loop()
-    stopped = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    started = time.monotonic()
-    await app.open(settings)
-    limits = HttpLimits(max_body_bytes=settings.max_body_bytes, max_header_bytes=settings.max_header_bytes)
-    server = NativeServer(app.handler, limits)
-    await server.start([listener])
-    logging.getLogger("tenantry").info("ready after %.0f ms", (time.monotonic() - started) * 1000)
-    await stopped.wait()
-    await server.drain(GRACE_SECONDS)
-    await app.close()
+def _told(arguments: argparse.Namespace, facts: dict[str, Any], words: str) -> int:
+    if arguments.json:
+        show(facts)
+    else:
+        say(words)
+    return 0

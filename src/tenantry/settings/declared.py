@@ -152,6 +152,50 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         "migrations"
     )
     workers: Annotated[int, Setting("TENANTRY_WORKERS", "Worker processes.", "processes", 1, 256)] = 1
+    memory_limit: Annotated[
+        int,
+        Setting(
+            "TENANTRY_MEMORY_LIMIT",
+            "A worker that uses more memory is replaced; 0 is no limit.",
+            "bytes",
+            0,
+            1 << 50,
+            shown_default="max_memory_restart under PM2, else 0",
+        ),
+    ] = 0
+    hang_seconds: Annotated[
+        int,
+        Setting(
+            "TENANTRY_HANG_SECONDS",
+            "A worker whose event loop does not turn for so long is ended, and replaced.",
+            "seconds",
+            2,
+            86_400,
+        ),
+    ] = 30
+    drain_ms: Annotated[
+        int,
+        Setting(
+            "TENANTRY_DRAIN_MS",
+            "Longest time for what is under way when a worker ends; keep it below PM2's kill_timeout.",
+            "milliseconds",
+            0,
+            3_600_000,
+        ),
+    ] = 6000
+    hold_seconds: Annotated[
+        int,
+        Setting(
+            "TENANTRY_HOLD_SECONDS",
+            "How long the listening socket is kept open after a stop, so that a restart refuses no client; 0 is not at all.",
+            "seconds",
+            0,
+            86_400,
+        ),
+    ] = 30
+    tick: Annotated[
+        int, Setting("TENANTRY_TICK", "Step in which the watcher looks and alerts are judged.", "seconds", 1, 3600)
+    ] = 15
     pool_size: Annotated[
         int, Setting("TENANTRY_POOL_SIZE", "Connections of a worker for requests.", "connections", 1, 1000)
     ] = 10

@@ -1,0 +1,110 @@
+"""The run directory: where the processes of one TENANTRY_HOME find each other.
+
+It is private: ours, mode 0700, no link; whoever could write here could take the API's socket. A Unix socket's name may
+have 104 bytes (macOS) or 108 (Linux), so where TENANTRY_HOME is deep the sockets are in a folder of the same kind beside
+the system's temporary files, named by a hash of the home. What a file says of a process is proved by a lock: the kernel
+lets go of it however the process ended.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tenantry.errors import RunFolderUnsafe
+
+_LONGEST_SOCKET_NAME = 100
+
+
+class RunDirectory:
+    """`TENANTRY_HOME/run`, and the sockets' folder beside it. Made at the first use."""
+
+    def __init__(self, home: Path) -> None:
+        self.folder = home.resolve() / "run"
+        _make_private(self.folder)
+        self.sockets = self.folder
+        if len(os.fsencode(self.folder / "keeper.sock")) > _LONGEST_SOCKET_NAME:
+            name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
+            self.sockets = Path(tempfile.gettempdir()).resolve() / f"tenantry-{os.geteuid()}-{name}"
+            _make_private(self.sockets)
+
+    @property
+    def keeper_socket(self) -> Path:
+        """Where the keeper hands on what it holds."""
+        return self.sockets / "keeper.sock"
+
+    @property
+    def keeper_lock(self) -> Path:
+        """Held by the keeper as long as it lives: one a home."""
+        return self.folder / "keeper.lock"
+
+    @property
+    def supervisor_lock(self) -> Path:
+        """Held by the supervisor as long as it lives: one a home."""
+        return self.folder / "supervisor.lock"
+
+    def read_state(self) -> dict[str, Any]:
+        """What the supervisor last wrote of itself; {} where there is nothing."""
+        try:
+            return json.loads((self.folder / "supervisor.json").read_text("utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def write_state(self, state: dict[str, Any]) -> None:
+        """Replace it in one piece: a reader sees the old or the new."""
+        write_whole(self.folder / "supervisor.json", json.dumps(state))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file of ours so that no reader ever sees half of it."""
+    part = path.with_suffix(".part")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)
+
+
+def take_lock(path: Path) -> int | None:
+    """The descriptor of a lock that is now ours until this process ends, or None if another process has it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return None
+    return handle
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether a process that took this lock is alive."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return False
+    try:
+        # Shared: two who look at once do not take each other for the holder.
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(handle)
+    return False
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+    except OSError as error:
+        raise RunFolderUnsafe(folder=folder, why=error.strerror or str(error)) from None
+    if not stat.S_ISDIR(found.st_mode):
+        raise RunFolderUnsafe(folder=folder, why="it is a link or a file")
+    if found.st_uid != os.geteuid():
+        raise RunFolderUnsafe(folder=folder, why="it belongs to another account")
+    if stat.S_IMODE(found.st_mode) & 0o077:
+        folder.chmod(0o700)
