@@ -380,7 +380,8 @@ def _made(kind: Any) -> Walk:
         return _list_of(_walker(arguments[0]))
     if origin is dict:
         return _of_dict(*arguments)
-    if typing.is_typeddict(kind):
+    # typing_extensions' own TypedDict, too, which `typing.is_typeddict` does not know before Python 3.12.
+    if typing.is_typeddict(kind) or hasattr(kind, "__required_keys__"):
         hints = typing.get_type_hints(kind, include_extras=True)
         return _object_of(_any, {name: _late(_bare(hint)) for name, hint in hints.items()})
     if isinstance(origin, type) and issubclass(origin, msgspec.Struct):
