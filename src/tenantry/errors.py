@@ -503,3 +503,12 @@ class VerifyImpossible(StartError):
     says = "Isolation could not be judged: {why}."
     remedy = "{cure}"
     section = "rls-policy-violations"
+
+
+class ProtectImpossible(StartError):
+    """`tenantry db protect` cannot go on; what was done so far stays done, and the next run goes on from there."""
+
+    code = "PROTECT_IMPOSSIBLE"
+    says = "{table} cannot be protected this way: {why}."
+    remedy = "{cure}"
+    section = "rls-policy-violations"

@@ -50,6 +50,22 @@ def make_parser() -> argparse.ArgumentParser:
     )
     push.add_argument("app", nargs="?", help="module:variable, for its permissions (or TENANTRY_APP)")
     push.add_argument("--no-repair", action="store_true", help="only look at what a repair would put back, and say so")
+    protect = _command(
+        db, "protect", "protect:run", "protect a table that is in use, without long locks",
+        "tenantry db protect comments --tenant acme --plan",
+    )  # fmt: skip
+    protect.add_argument("table")
+    protect.add_argument("--plan", action="store_true", help="show the steps, their locks and times, and do nothing")
+    protect.add_argument("--sql", action="store_true", help="with --plan: the SQL of each step")
+    protect.add_argument("--tenant", metavar="SLUG", help="all rows that are there belong to this tenant")
+    protect.add_argument(
+        "--from", dest="source", metavar="SQL", help="a column, or an expression over a row, that gives its tenant's id"
+    )
+    protect.add_argument(
+        "--owner",
+        metavar="COLUMN",
+        help="rows belong to the user in this column; others need role admin to change them",
+    )
     _command(db, "status", "database:status", "what is applied, waits, or is open", "tenantry db status")
     url = _command(db, "url", "database:url", "the URL of a role, with its password", "tenantry db url --role postgres")
     url.add_argument("--role", choices=("platform", "auth", "ops", "migrate", "postgres"), default="platform")
