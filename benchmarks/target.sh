@@ -26,7 +26,7 @@ case ${1:-} in
     ;;
   serve)
     export TENANTRY_ENV=production TENANTRY_POOL_SIZE=${POOL_SIZE:-10}
-    exec "$root/.venv/bin/tenantry" serve notes:app --host "${HOST:-127.0.0.1}" --port "$PORT" --workers "${WORKERS:-1}"
+    exec "$root/.venv/bin/tenantry" serve "${APP:-notes:app}" --host "${HOST:-127.0.0.1}" --port "$PORT" --workers "${WORKERS:-1}"
     ;;
   *)
     sed -n '2,5p' "$0" >&2

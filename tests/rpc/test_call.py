@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tenantry import Record, Router
 from tenantry.context import Visitor
 from tenantry.errors import RpcError
 from tenantry.rpc import Limits, Page, RpcRequest, combine, failure, http_status, parse, shape, success
+from tenantry.rpc.call import parameter
 from tenantry.rpc.schema import InputSchema, OutputSchema
 
 router = Router("a.b")
@@ -151,3 +153,14 @@ def test_an_unforeseen_error_says_nothing_of_itself() -> None:
     assert "hunter2" not in failure(facts).decode()
     assert facts["data"] == {"code": "INTERNAL_SERVER_ERROR", "httpStatus": 500, "path": "a.b", "requestId": "r1"}
     assert combine([b"1", b"2"]) == b"[1,2]"
+
+
+@given(st.text(alphabet="%=+_ \t.0189abfAF\n\rzé", max_size=24))
+@example("%")
+@example("a%3")
+@example("%%41")
+@example("%\n41")
+@example("=41%41=")
+def test_an_input_is_form_decoded_as_the_library_does_it(text: str) -> None:
+    raw = text.encode()
+    assert parameter(b"input=" + raw, b"input") == unquote_to_bytes(raw.replace(b"+", b" "))

@@ -358,6 +358,7 @@ class Session(Statements):
 
         def landed(trip: Trip) -> None:
             self.trip = None
+            self.made.clear()  # statement and session hold each other: without this the garbage collector had to find them
             self._count(plan, trip)
             failure = trip.failure
             if failure is None:

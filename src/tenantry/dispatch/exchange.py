@@ -195,6 +195,7 @@ class Exchange(Visit):
         headers = self.head(JSON, retry=retry)
         if self.road.hooks.response_meta is not None:
             status = add_meta(self.road, headers, status, self.info(is_eager=False))
+        self.running.clear()  # calls and request hold each other: without this the garbage collector had to find them
         self.respond(Response(status, body, headers))
 
     def head(self, content_type: tuple[bytes, bytes], *, retry: bool = False) -> Headers:

@@ -7,6 +7,7 @@ answered by one object even for a batch (tRPC's way). Messages are tRPC's own, s
 
 from __future__ import annotations
 
+from binascii import a2b_qp
 from collections.abc import Mapping
 from typing import Any, Literal
 from urllib.parse import unquote_to_bytes
@@ -259,7 +260,18 @@ def parameter(query: bytes, name: bytes) -> bytes | None:
     value = query[at + len(lead) : end] if end >= 0 else query[at + len(lead) :]
     if b"+" in value:
         value = value.replace(b"+", b" ")
-    return unquote_to_bytes(value) if b"%" in value else value
+    return _unquoted(value) if b"%" in value else value
+
+
+def _unquoted(value: bytes) -> bytes:
+    """As `unquote_to_bytes`, in half its time: quoted-printable is the same coding with another sign, and is decoded in C."""
+    # At the end of a line alone the two differ for valid input; a target of HTTP has none.
+    if b"\n" not in value and b"\r" not in value:
+        found = a2b_qp(value.replace(b"=", b"%3D").replace(b"%", b"="))
+        # Each valid escape shrinks by two; anything else is left to the thorough one.
+        if len(found) + 2 * value.count(b"%") == len(value):
+            return found
+    return unquote_to_bytes(value)
 
 
 def _spelled_otherwise(query: bytes, name: bytes) -> bytes | None:
