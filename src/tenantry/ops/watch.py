@@ -27,6 +27,7 @@ from tenantry.ops.incidents.steady import Steady, boot_id
 from tenantry.ops.notify import Channel, Oncall, Outbox, Sender, Sending, channels
 from tenantry.ops.notify.oncall import read as read_oncall
 from tenantry.settings import Secret, Settings
+from tenantry.signals import Signals
 
 log = logging.getLogger("tenantry.watch")
 Sample = Callable[[], Awaitable[Mapping[Series, float | None] | None]]
@@ -37,8 +38,11 @@ KEEP_SECONDS = 30 * 86_400.0
 class Watch:
     """One watcher. `sample` gives the metrics of now, or None when they cannot be had."""
 
-    def __init__(self, settings: Settings, sample: Sample, *, tick_seconds: float = 15.0) -> None:
+    def __init__(
+        self, settings: Settings, sample: Sample, *, tick_seconds: float = 15.0, signals: Signals | None = None
+    ) -> None:
         self.settings = settings
+        self.signals = signals or Signals()
         self.sample = sample
         self.scale = tick_seconds / 15.0
         self.tick_seconds = tick_seconds
@@ -56,12 +60,13 @@ class Watch:
         self.outbox = Outbox(scale=self.scale)
         self.sender = Sender()
         self.known: dict[str, Channel] = {}
-        self.counts: dict[tuple[str, str], int] = {}
-        """(channel, outcome) → messages: `notifications_total`."""
         self.ticks = 0
         self.last_tick = 0.0
         self.sending: set[asyncio.Task[None]] = set()
-        self.heartbeat = Heartbeat(settings.heartbeat_url, every_seconds=60.0 * self.scale)
+        self.heartbeat = Heartbeat(
+            settings.heartbeat_url, every_seconds=60.0 * self.scale,
+            sent=lambda: self.signals.count("heartbeat_sent_total"),
+        )  # fmt: skip
         self.record = Record(settings)
         self.steady = self._remember()
         self.is_changed = True
@@ -116,6 +121,7 @@ class Watch:
             log.warning("alert %s is %s (value %s)", change.alert, change.to, change.value)
         self.ticks += 1
         self.last_tick = now
+        self.signals.set("alerts_firing", float(len(self.evaluator.firing())))
         self.is_changed = True
         self.record.put(self.desk, self.evaluator, self.steady.now())
 
@@ -147,8 +153,7 @@ class Watch:
     async def _send(self, sending: Sending) -> None:
         channel = self.known.get(sending.channel)
         is_taken = channel is not None and await self.sender.send(channel, sending.notice)
-        key = (sending.channel, "sent" if is_taken else "failed")
-        self.counts[key] = self.counts.get(key, 0) + 1
+        self.signals.count("notifications_total", sending.channel, "sent" if is_taken else "failed")
         self.outbox.tried(sending, is_taken=is_taken, now=self.steady.now())
         self.is_changed = True
         self.book.write(self.memory())

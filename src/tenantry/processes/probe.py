@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from typing import TYPE_CHECKING
 
@@ -17,23 +18,14 @@ from tenantry.ops.health.database import check_database, question
 if TYPE_CHECKING:
     from tenantry.ops.health.check import Check
     from tenantry.settings import Settings
+    from tenantry.signals import Signals
 
 API_SECONDS = 1.5
-FIRST_SECONDS = 1.0
-"""After a start the machine is busy with the start."""
+STATUS = {"healthy": 0.0, "degraded": 1.0, "unhealthy": 2.0}
+STATUS_SAID = re.compile(rb'"status":"(healthy|degraded|unhealthy)"')
+"""The first one in the answer is the whole's: fields of checks have up, degraded and down, and stand behind it."""
+MOST_BYTES = 65_536
 log = logging.getLogger("tenantry.watcher")
-
-
-async def probe_each_tick(settings: Settings, ended: asyncio.Event) -> None:
-    """Look each tick until it ends. A tick that was missed (a suspended machine) is not made up for."""
-    probe = Probe(settings)
-    due = time.monotonic() + FIRST_SECONDS
-    try:
-        while not await ends_within(ended, due - time.monotonic()):
-            await probe.look()
-            due = max(due + settings.tick, time.monotonic())
-    finally:
-        probe.close()
 
 
 async def ends_within(ended: asyncio.Event, seconds: float) -> bool:
@@ -45,18 +37,24 @@ async def ends_within(ended: asyncio.Event, seconds: float) -> bool:
 
 
 class Probe:
-    """One look after another, each with its own deadlines."""
+    """One look after another, each with its own deadlines.
 
-    def __init__(self, settings: Settings) -> None:
+    What it sees goes into the gauges that the alerts look at: the API's own word for its health, or, of one that does not
+    answer, unhealthy; and what the database said to the watcher itself.
+    """
+
+    def __init__(self, settings: Settings, signals: Signals) -> None:
+        self._signals = signals
+        self._failures = 0
         self._connection = OwnConnection(settings.urls().platform)
         self._question = question()
         self._host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104 - asked, not bound
         self._port = settings.port
-        self._path = f"{settings.base_path}/health.readiness"
+        self._path = f"{settings.base_path}/health.check"
         self.database: Check | None = None
         """What the last look found."""
         self.api: str | None = None
-        """How the API answered: an HTTP status, or "silent" or "refused"."""
+        """How the API answered: healthy, degraded, unhealthy, or "silent" or "refused"."""
 
     async def look(self) -> None:
         """Ask both, and log what has changed."""
@@ -67,8 +65,18 @@ class Probe:
         self.database = database
         api = await self._ask_api()
         if api != self.api:
-            log.log(logging.INFO if api == "200" else logging.WARNING, "API answers readiness: %s", api)
+            log.log(logging.INFO if api == "healthy" else logging.WARNING, "API is %s", api)
         self.api = api
+        self._tell(database, STATUS.get(api, STATUS["unhealthy"]))
+
+    def _tell(self, database: Check, status: float) -> None:
+        signals = self._signals
+        self._failures = self._failures + 1 if status == STATUS["unhealthy"] else 0
+        signals.set("health_status", status)
+        signals.set("health_check_consecutive_failures", float(self._failures))
+        signals.set("db_up", 0.0 if database.status == "down" else 1.0)
+        signals.set("db_response_time_ms", database.response_time)
+        signals.set("_probe_seconds", time.monotonic())
 
     async def _ask_api(self) -> str:
         try:
@@ -76,13 +84,13 @@ class Probe:
                 reader, writer = await asyncio.open_connection(self._host, self._port)
                 with contextlib.closing(writer):
                     writer.write(f"GET {self._path} HTTP/1.1\r\nhost: watcher\r\nconnection: close\r\n\r\n".encode())
-                    line = await reader.readline()
+                    answer = await reader.read(MOST_BYTES)
         except TimeoutError:
             return "silent"
         except OSError:
             return "refused"
-        words = line.split()
-        return words[1].decode("ascii", "replace") if len(words) > 1 else "silent"
+        found = STATUS_SAID.search(answer)
+        return found[1].decode() if found else "silent"
 
     def close(self) -> None:
         """Drop the connection."""

@@ -12,14 +12,15 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 
+from tenantry.processes.alarm import alarm
 from tenantry.processes.inside import Inside, begin, run
 from tenantry.processes.log import start_log
 from tenantry.processes.orders import settings_for
-from tenantry.processes.probe import ends_within, probe_each_tick
+from tenantry.processes.probe import ends_within
 from tenantry.settings import Settings
 
 Part = Callable[[Settings, asyncio.Event], Awaitable[None]]
-PARTS: tuple[Part, ...] = (probe_each_tick,)
+PARTS: tuple[Part, ...] = (alarm,)
 log = logging.getLogger("tenantry.watcher")
 
 

@@ -119,6 +119,12 @@ FAMILIES: tuple[Family, ...] = (
     _gauge("loop_lag_seconds", "How late the event loop was at its last beat; the latest worker.", "max", "seconds"),
     _gauge("process_memory_utilization_ratio", "Resident memory over its limit; the biggest process.", "max", "ratio"),
     _counter("worker_restarts_total", "Workers that were replaced because they had died, hung or grown too big."),
+    _gauge("alerts_firing", "Alerts that fire, muted and silenced ones too.", "max"),
+    _counter(
+        "notifications_total", "Tries to give a message to a channel; outcome is sent or failed.", "channel", "outcome",
+        fixed=[(OTHER, "sent"), (OTHER, "failed")],
+    ),
+    _counter("heartbeat_sent_total", "Beats that the dead man's switch took."),
     _counter("metrics_series_dropped_total", "Events counted as _other because there was no room for one more series."),
     _counter("log_lines_dropped_total", "Lines of the log that were given up because their reader was too slow."),
     _counter("process_cpu_seconds_total", "CPU time of all processes.", unit="seconds"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import urllib.request
+from collections.abc import Callable
 
 from tenantry.settings import Secret
 
@@ -15,12 +16,12 @@ log = logging.getLogger("tenantry.watch")
 class Heartbeat:
     """Sends while the watcher is well."""
 
-    def __init__(self, url: Secret | None, *, every_seconds: float) -> None:
+    def __init__(self, url: Secret | None, *, every_seconds: float, sent: Callable[[], None]) -> None:
+        """`sent` is called for each beat that was taken."""
         self.url = url
+        self.sent = sent
         self.every_seconds = every_seconds
         self.next_at = 0.0
-        self.sent = 0
-        """`heartbeat_sent_total`."""
         self.under_way: asyncio.Task[None] | None = None
 
     async def turn(self, now: float, *, is_well: bool) -> None:
@@ -34,7 +35,7 @@ class Heartbeat:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS + 1):
                 await asyncio.to_thread(_get, url.reveal())
-            self.sent += 1
+            self.sent()
         except Exception as error:
             log.warning("the heartbeat could not be sent: %s", type(error).__name__)
         finally:

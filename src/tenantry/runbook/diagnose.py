@@ -1,0 +1,177 @@
+"""Look everywhere at once, then think. Looking has deadlines, each probe its own and all together five seconds; thinking is pure."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+
+from msgspec import Struct
+
+from tenantry.runbook.model import (
+    SURE,
+    Cause,
+    Evidence,
+    Facts,
+    Finding,
+    NotApplicable,
+    Probe,
+    Section,
+    Seen,
+    Shown,
+    Verdict,
+)  # fmt: skip
+from tenantry.runbook.place import Place, Refusal, masked
+
+WHOLE_SECONDS = 4.8
+MOST_OUTPUT = 4000
+
+
+class Diagnosis(Struct):
+    """What was seen, and what follows."""
+
+    seen: dict[str, Seen]
+    findings: list[Finding]
+
+    @property
+    def blind(self) -> list[Seen]:
+        """The probes that could not look, which is itself evidence."""
+        return [seen for seen in self.seen.values() if seen.state in ("failed", "late")]
+
+    @property
+    def exit_code(self) -> int:
+        """0: all is well, and every probe looked or had nothing to look at; 1: findings; 2: a probe could not look."""
+        if self.findings:
+            return 1
+        return 2 if self.blind else 0
+
+
+async def look(place: Place, probes: Iterable[Probe]) -> dict[str, Seen]:
+    """Every probe side by side; what has no answer in time says so."""
+    wanted = {probe.name: probe for probe in probes}
+    tasks = {name: asyncio.create_task(_look(place, probe)) for name, probe in wanted.items()}
+    if tasks:
+        await asyncio.wait(tasks.values(), timeout=WHOLE_SECONDS)
+    seen: dict[str, Seen] = {}
+    for name, task in tasks.items():
+        if task.done():
+            seen[name] = task.result()
+        else:
+            task.cancel()
+            seen[name] = _seen(
+                wanted[name], "late", {}, "no answer in the time of the whole run", "", WHOLE_SECONDS * 1000
+            )
+    return seen
+
+
+async def _look(place: Place, probe: Probe) -> Seen:
+    started = time.perf_counter()
+
+    def took() -> float:
+        return round((time.perf_counter() - started) * 1000, 1)
+
+    try:
+        async with asyncio.timeout(probe.deadline_seconds):
+            found = await probe.look(place)
+        return _seen(probe, "ok", found.values, "", found.output, took())
+    except NotApplicable as error:
+        return _seen(probe, "not_applicable", {}, str(error), str(error), took())
+    except TimeoutError:
+        return _seen(probe, "late", {}, f"no answer in {probe.deadline_seconds:g} s", "", took())
+    except Refusal as error:
+        return _seen(
+            probe,
+            "failed",
+            {"sqlstate": error.sqlstate},
+            f"{error.sqlstate} {error.words}".strip(),
+            error.words,
+            took(),
+        )
+    except Exception as error:  # a probe that breaks is evidence, and no reason to stop
+        why = f"{type(error).__name__}: {error}"
+        return _seen(probe, "failed", {}, masked(why), masked(why), took())
+
+
+def _seen(probe: Probe, state: str, values: dict[str, object], why: str, output: str, took_ms: float) -> Seen:
+    at = datetime.now(timezone.utc).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    words = masked(output if output else why)[:MOST_OUTPUT]
+    evidence = Evidence(probe.name, probe.command, words, at, took_ms)
+    return Seen(probe.name, state, values, why, evidence)  # pyright: ignore[reportArgumentType] - a State
+
+
+def think(sections: Sequence[Section], seen: Mapping[str, Seen]) -> list[Finding]:
+    """The causes that the facts show: what explains others first, then by confidence, then in the sections' order."""
+    facts = Facts(seen)
+    found: list[tuple[Section, Cause, Verdict]] = []
+    known: set[str] = set()
+    for section in sections:
+        for cause in section.causes:
+            if cause.id in known:
+                continue
+            verdict = cause.judge(facts)
+            if verdict is not None:
+                known.add(cause.id)
+                found.append((section, cause, verdict))
+    explained = {other for _, cause, verdict in found if verdict.confidence != "possible" for other in cause.explains}
+    ordered = sorted(enumerate(found), key=lambda e: (e[1][1].id in explained, SURE[e[1][2].confidence], e[0]))
+    return [
+        _finding(section, cause, verdict, facts, is_explained=cause.id in explained)
+        for _, (section, cause, verdict) in ordered
+    ]
+
+
+def _finding(section: Section, cause: Cause, verdict: Verdict, facts: Facts, *, is_explained: bool) -> Finding:
+    fields = _Fields(verdict.fields)
+    remedy = cause.remedy
+    shown = None
+    if remedy is not None:
+        shown = Shown(
+            remedy.id,
+            remedy.kind,
+            remedy.command.format_map(fields),
+            remedy.needs,
+            remedy.says.format_map(fields),
+            remedy.who,
+        )
+    return Finding(
+        section.slug, cause.id, cause.says.format_map(fields), verdict.confidence, facts.evidence(verdict.probes), shown,
+        kind=cause.kind, is_explained=is_explained,
+    )  # fmt: skip
+
+
+class _Fields(dict[str, object]):
+    """Fields of a template; one that is missing shows its name rather than breaking the doctor."""
+
+    def __missing__(self, key: str) -> str:
+        return f"<{key}>"
+
+
+async def diagnose(place: Place, sections: Sequence[Section]) -> Diagnosis:
+    """Look and think, for these sections."""
+    probes = {probe.name: probe for section in sections for probe in section.probes}
+    seen = await look(place, probes.values())
+    return Diagnosis(seen, think(sections, seen))
+
+
+def chosen(
+    sections: Sequence[Section], *, slug: str | None = None, alert: str | None = None, symptom: str | None = None
+) -> list[Section]:
+    """The sections of a slug, an alert or a symptom; all of them for nothing. Raises LookupError with the near names."""
+    if slug is not None:
+        found = [section for section in sections if section.slug == slug]
+    elif alert is not None:
+        found = [section for section in sections if alert.lower() in (name.lower() for name in section.alerts)]
+    elif symptom is not None:
+        found = [
+            section
+            for section in sections
+            if any(re.search(pattern, symptom, re.IGNORECASE) for pattern in section.symptoms)
+        ]
+    else:
+        return list(sections)
+    if not found:
+        message = ", ".join(section.slug for section in sections)
+        raise LookupError(message)
+    return found

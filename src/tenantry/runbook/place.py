@@ -1,0 +1,197 @@
+"""Where the doctor looks: settings, URLs, files, and the few ways of asking. Everything has a deadline, nothing needs anything else.
+
+It works with the API down, the database down, and the settings wrong: what cannot be had is None, and the probes say so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, LiteralString, cast
+
+import msgspec
+
+from tenantry.settings import DatabaseUrl, Settings, Urls
+
+Login = Literal["platform", "ops", "admin", "direct", "auth"]
+CONNECT_SECONDS = 2.0
+_SECRETS = re.compile(
+    r"(?i)((?:password|secret|token|api[_-]?key|authorization)\s*[=:]\s*(?:bearer\s+)?)([^\s,;'\"&]+)|(://[^:/@\s]+:)([^@\s]+)(?=@)"
+)
+
+
+def masked(text: str) -> str:
+    """The text without what looks like a secret."""
+    return _SECRETS.sub(lambda m: f"{m[1] or m[3]}•••", text)
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """An HTTP answer."""
+
+    status: int
+    body: bytes
+    headers: Mapping[str, str]
+    took_ms: float
+
+    def json(self) -> dict[str, Any]:
+        """The body as an object; {} if it is none."""
+        try:
+            found: Any = msgspec.json.decode(self.body)
+        except msgspec.DecodeError:
+            return {}
+        return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+
+
+class Refusal(Exception):
+    """PostgreSQL, or the way to it, says no: `sqlstate` (empty where there was none) and its words."""
+
+    def __init__(self, sqlstate: str, words: str) -> None:
+        self.sqlstate = sqlstate
+        self.words = words
+        super().__init__(words)
+
+
+class Place:
+    """One installation. `urls` is None where no database is configured and no embedded one was ever made."""
+
+    def __init__(self, settings: Settings, urls: Urls | None, *, superuser: DatabaseUrl | None = None) -> None:
+        self.settings = settings
+        self.home: Path = settings.home
+        self.urls = urls
+        self.superuser = superuser
+        """Given by `--superuser-url`, or the embedded server's own; never taken from elsewhere."""
+        self.kept = _kept(settings.home)
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the server is our own."""
+        return self.settings.database_url is None
+
+    @property
+    def api_url(self) -> str:
+        """Where the API listens, or listened last."""
+        port = self.settings.port if self.settings.is_given("PORT") else int(self.kept.get("port", self.settings.port))
+        host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - the reverse: it is not listened on
+
+    # ------------------------------------------------------------------ asking
+
+    async def ask(
+        self, login: Login, text: LiteralString, values: Sequence[Any] = (), *, seconds: float = 2.5
+    ) -> list[dict[str, Any]]:
+        """The rows of a statement, READ ONLY, over a connection of its own. Raises Refusal, TimeoutError, NotApplicable."""
+        return await self._query(login, text, values, seconds, is_reading=True)
+
+    async def do(
+        self, login: Login, text: LiteralString, values: Sequence[Any] = (), *, seconds: float = 10.0
+    ) -> list[dict[str, Any]]:
+        """A remedy's statement, which may write. Raises as `ask` does."""
+        return await self._query(login, text, values, seconds, is_reading=False)
+
+    async def _query(
+        self, login: Login, text: LiteralString, values: Sequence[Any], seconds: float, *, is_reading: bool
+    ) -> list[dict[str, Any]]:
+        import psycopg
+
+        async with asyncio.timeout(seconds):
+            connection: psycopg.AsyncConnection[Any] | None = None
+            try:
+                connection = await psycopg.AsyncConnection.connect(
+                    self.url(login).reveal(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor,
+                    prepare_threshold=None, connect_timeout=3,
+                )  # fmt: skip
+                if is_reading:
+                    await connection.execute("set default_transaction_read_only = on")
+                cursor = await connection.execute(text, values)
+                if cursor.description is None:
+                    return []
+                names = [column.name for column in cursor.description]
+                return [dict(zip(names, row, strict=True)) for row in await cursor.fetchall()]
+            except psycopg.Error as error:
+                raise Refusal(_sqlstate(error), masked(" ".join(str(error).split()))) from None
+            finally:
+                if connection is not None:
+                    connection.pgconn.finish()  # at once: a stopped server must not be waited for
+
+    def url(self, login: Login) -> DatabaseUrl:
+        """The URL of a login. Raises NotApplicable where there is no database yet."""
+        from tenantry.runbook.model import NotApplicable
+
+        if self.urls is None:
+            raise NotApplicable("no database is configured, and no embedded one was made yet")
+        if login == "admin" and self.superuser is not None:
+            return self.superuser
+        return getattr(self.urls, login)
+
+    async def get(self, url: str, *, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> Answer:
+        """GET, without following anything. Raises OSError, TimeoutError."""
+        started = time.perf_counter()
+        async with asyncio.timeout(seconds):
+            return await asyncio.to_thread(_get, url, seconds, dict(headers or {}), started)
+
+    async def run(self, *argv: str, seconds: float = 3.0) -> tuple[int, str]:
+        """Exit code and output (masked) of a program. Raises NotApplicable if it is not there, TimeoutError."""
+        from tenantry.runbook.model import NotApplicable
+
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+        except FileNotFoundError:
+            raise NotApplicable(f"{argv[0]} is not here") from None
+        try:
+            async with asyncio.timeout(seconds):
+                output, _ = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            raise
+        return process.returncode or 0, masked(output.decode("utf-8", "replace"))
+
+
+def _get(url: str, seconds: float, headers: dict[str, str], started: float) -> Answer:
+    import http.client
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(url)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname or "", parts.port, timeout=seconds)
+    try:
+        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
+        answer = connection.getresponse()
+        body = answer.read(1 << 20)
+    except (TimeoutError, http.client.HTTPException) as error:
+        raise OSError(str(error)) from None
+    finally:
+        connection.close()
+    took = (time.perf_counter() - started) * 1000
+    return Answer(answer.status, body, {k.lower(): v for k, v in answer.getheaders()}, took)
+
+
+def _sqlstate(error: Any) -> str:
+    """Of an error of the server; of a failed connection the one that stands in its words, where there is one."""
+    if error.sqlstate:
+        return str(error.sqlstate)
+    words = str(error)
+    for sqlstate, sign in (
+        ("28P01", "password authentication failed"), ("28000", "no pg_hba.conf entry"), ("28000", "rejects connection"),
+        ("28000", "is not permitted to log in"), ("3D000", "does not exist"), ("53300", "too many"), ("53300", "remaining connection slots"),
+        ("57P03", "starting up"), ("57P03", "shutting down"), ("57P03", "in recovery mode"), ("55000", "not currently accepting connections"),
+        ("08001", "Connection refused"), ("08001", "could not translate host name"),
+    ):  # fmt: skip
+        if sign in words:
+            return sqlstate
+    return ""
+
+
+def _kept(home: Path) -> dict[str, Any]:
+    try:
+        found: Any = msgspec.json.decode((home / "serve.json").read_bytes())
+    except (OSError, msgspec.DecodeError):
+        return {}
+    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}

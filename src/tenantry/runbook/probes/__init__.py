@@ -1,0 +1,1 @@
+"""Ways of looking, one file a thing looked at. All are read-only, and none needs another."""

@@ -1,0 +1,86 @@
+"""What goes on inside the server: connections by who and what, lock waits, transactions left open. As `tenantry_ops`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tenantry.runbook.model import Look, Probe
+from tenantry.runbook.place import Place
+
+CONNECTIONS_SQL = """
+select a.usename, a.application_name, coalesce(a.state, 'unknown') as state, pg_catalog.count(*) as n,
+       pg_catalog.max(extract(epoch from pg_catalog.clock_timestamp() - a.state_change))::float8 as oldest
+  from pg_catalog.pg_stat_activity a
+ where a.backend_type = 'client backend'
+ group by 1, 2, 3 order by n desc
+"""
+LIMITS_SQL = """
+select pg_catalog.current_setting('max_connections')::int as most,
+       pg_catalog.current_setting('superuser_reserved_connections')::int as reserved,
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity where backend_type = 'client backend') as used,
+       (select r.rolconnlimit from pg_catalog.pg_roles r where r.rolname = 'platform') as role_limit,
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity where usename = 'platform') as role_used,
+       pg_catalog.current_setting('default_transaction_read_only') as read_only,
+       (select d.datallowconn from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()) as allows,
+       pg_catalog.pg_is_in_recovery() as in_recovery
+"""
+WAITS_SQL = """
+select w.pid as waiter, b.pid as blocker, coalesce(b.usename, '') as usename, coalesce(b.application_name, '') as application_name,
+       coalesce(b.state, '') as state, pg_catalog.left(coalesce(b.query, ''), 200) as query,
+       extract(epoch from pg_catalog.clock_timestamp() - b.xact_start)::float8 as age,
+       extract(epoch from pg_catalog.clock_timestamp() - w.state_change)::float8 as waited
+  from pg_catalog.pg_stat_activity w
+  cross join lateral pg_catalog.unnest(pg_catalog.pg_blocking_pids(w.pid)) as blocking (pid)
+  join pg_catalog.pg_stat_activity b on b.pid = blocking.pid
+ where w.wait_event_type = 'Lock'
+ order by age desc nulls last limit 50
+"""
+IDLE_SQL = """
+select a.pid, a.usename, coalesce(a.application_name, '') as application_name,
+       extract(epoch from pg_catalog.clock_timestamp() - a.state_change)::float8 as idle, pg_catalog.left(a.query, 200) as query
+  from pg_catalog.pg_stat_activity a
+ where a.backend_type = 'client backend' and a.state like 'idle in transaction%' and a.datname = pg_catalog.current_database()
+ order by idle desc limit 50
+"""
+
+
+async def _connections(place: Place) -> Look:
+    (limits,) = await place.ask("ops", LIMITS_SQL)
+    rows = await place.ask("ops", CONNECTIONS_SQL)
+    lines = [
+        f"{limits['used']} of {limits['most']} ({limits['reserved']} reserved); platform {limits['role_used']} of {limits['role_limit']}"
+    ]
+    lines += [
+        f"{row['n']:>4} {row['usename'] or '-':<18} {row['application_name'] or '-':<24} {row['state']}"
+        for row in rows[:15]
+    ]
+    return Look({**limits, "groups": [dict(row) for row in rows]}, "\n".join(lines))
+
+
+async def _waits(place: Place) -> Look:
+    rows: list[dict[str, Any]] = [dict(row) for row in await place.ask("ops", WAITS_SQL)]
+    lines = [
+        f"pid {r['waiter']} waits {r['waited'] or 0:.0f} s for pid {r['blocker']} ({r['usename']}, {r['state']}, {r['age'] or 0:.0f} s): {r['query'][:100]}"
+        for r in rows
+    ]
+    return Look({"waits": rows}, "\n".join(lines) or "nobody waits for a lock")
+
+
+async def _idle(place: Place) -> Look:
+    rows: list[dict[str, Any]] = [dict(row) for row in await place.ask("ops", IDLE_SQL)]
+    lines = [
+        f"pid {r['pid']} ({r['usename']}, {r['application_name']}) idle in transaction for {r['idle']:.0f} s: {r['query'][:100]}"
+        for r in rows
+    ]
+    return Look({"idle": rows}, "\n".join(lines) or "no transaction is left open")
+
+
+CONNECTIONS = Probe(
+    "server-connections",
+    "select usename, application_name, state, count(*) from pg_stat_activity group by 1, 2, 3",
+    _connections,
+)
+WAITS = Probe(
+    "lock-waits", "select pid, pg_blocking_pids(pid) from pg_stat_activity where wait_event_type = 'Lock'", _waits
+)
+IDLE = Probe("idle-in-transaction", "select * from pg_stat_activity where state like 'idle in transaction%'", _idle)

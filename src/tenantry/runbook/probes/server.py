@@ -1,0 +1,162 @@
+"""The database server, from outside: does its port answer, does it let us in, what do its process and its log say."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import time
+from pathlib import Path
+from typing import Any
+
+from tenantry.runbook.model import Look, NotApplicable, Probe
+from tenantry.runbook.place import Place, Refusal
+
+STARTUP_SECONDS = 0.8
+"""A server that is well answers the first packet in a millisecond; a stopped one accepts and is silent."""
+_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
+
+
+async def _port(place: Place) -> Look:
+    """TCP (or the socket), then one packet: a stopped server accepts connections and is silent."""
+    import psycopg.conninfo
+
+    facts: dict[str, Any] = dict(psycopg.conninfo.conninfo_to_dict(place.url("direct").reveal()))
+    host, port = str(facts.get("host") or "/var/run/postgresql"), int(str(facts.get("port") or 5432).split(",")[0])
+    host = host.split(",", maxsplit=1)[0]
+    where = f"{host}/.s.PGSQL.{port}" if host.startswith("/") else f"{host}:{port}"
+    started = time.perf_counter()
+    writer = None
+    try:
+        async with asyncio.timeout(STARTUP_SECONDS):
+            if host.startswith("/"):
+                reader, writer = await asyncio.open_unix_connection(where)
+            else:
+                reader, writer = await asyncio.open_connection(host, port)
+    except ConnectionRefusedError:
+        return Look({"open": False, "why": "refused", "port": port}, f"{port}: ECONNREFUSED")
+    except FileNotFoundError:
+        return Look({"open": False, "why": "refused", "port": port}, f"{port}: no socket")
+    except TimeoutError:
+        return Look(
+            {"open": False, "why": "silent", "port": port},
+            f"{port}: no answer to a connection in {STARTUP_SECONDS:g} s",
+        )
+    except socket.gaierror:
+        return Look({"open": False, "why": "unknown host", "port": port}, "the host's name is not known")
+    try:
+        writer.write(_SSL_REQUEST)
+        async with asyncio.timeout(STARTUP_SECONDS):
+            answer = await reader.read(1)
+    except TimeoutError:
+        return Look(
+            {"open": True, "answers": False, "why": "silent", "port": port},
+            f"{port}: accepts, and is silent for {STARTUP_SECONDS:g} s",
+        )
+    except ConnectionError:
+        return Look({"open": True, "answers": False, "why": "reset", "port": port}, f"{port}: reset by peer")
+    finally:
+        with contextlib.suppress(Exception):
+            writer.transport.abort()
+    took = (time.perf_counter() - started) * 1000
+    if answer == b"":
+        return Look(
+            {"open": True, "answers": False, "why": "closed", "port": port}, f"{port}: closes without an answer"
+        )
+    return Look(
+        {"open": True, "answers": True, "ms": round(took, 1), "port": port}, f"{port}: answers in {took:.1f} ms"
+    )
+
+
+async def _login(place: Place, login: Any) -> Look:
+    """Sign in, and one SELECT: what a request's connection meets."""
+    started = time.perf_counter()
+    try:
+        await place.ask(login, "select 1", seconds=2.0)
+    except Refusal as refusal:
+        return Look(
+            {"in": False, "sqlstate": refusal.sqlstate, "words": refusal.words}, f"{refusal.sqlstate} {refusal.words}"
+        )
+    except TimeoutError:
+        return Look({"in": False, "sqlstate": "", "words": "", "silent": True}, "no answer in 2 s")
+    took = (time.perf_counter() - started) * 1000
+    return Look({"in": True, "ms": round(took, 1)}, f"signed in, SELECT 1 in {took:.1f} ms")
+
+
+async def _as_platform(place: Place) -> Look:
+    return await _login(place, "platform")
+
+
+async def _as_ops(place: Place) -> Look:
+    return await _login(place, "ops")
+
+
+def _pid(place: Place) -> tuple[int, Path]:
+    if not place.is_embedded:
+        why = "the server is not ours, and may be on another machine"
+        raise NotApplicable(why)
+    from tenantry.db.embedded import Embedded
+
+    data = Embedded(place.home, place.settings.postgres_port).status().data
+    try:
+        return int((data / "postmaster.pid").read_text("utf-8").split("\n", 1)[0]), data
+    except (OSError, ValueError):
+        return 0, data
+
+
+async def _process(place: Place) -> Look:
+    """Our own server's process: whether it lives, and whether it is stopped (T) or stuck in the kernel (D)."""
+    import psutil
+
+    pid, data = _pid(place)
+    try:
+        process = psutil.Process(pid) if pid else None
+        status = process.status() if process is not None else None
+        if process is not None and "postgres" not in process.name():
+            process, status = None, None
+        children = [child.status() for child in process.children()] if process is not None else []
+    except psutil.Error:
+        process, status, children = None, None, []
+    disk = psutil.disk_usage(str(data if data.exists() else place.home))
+    values = {
+        "pid": pid if process is not None else None, "status": status, "stopped": status == psutil.STATUS_STOPPED,
+        "stuck": status == psutil.STATUS_DISK_SLEEP, "stopped_children": children.count(psutil.STATUS_STOPPED),
+        "free_bytes": disk.free, "data": str(data),
+    }  # fmt: skip
+    output = f"pid {pid or 'none'}, {status or 'not running'}, {disk.free // 1_000_000} MB free where its data lie"
+    return Look(values, output)
+
+
+async def _log(place: Place) -> Look:
+    """The end of our own server's log, and what in it matters."""
+    if not place.is_embedded:
+        why = "the server is not ours; its log is where its operator put it"
+        raise NotApplicable(why)
+    from tenantry.db.embedded import Embedded
+
+    logs = sorted(
+        Embedded(place.home, place.settings.postgres_port).status().log.glob("*.log"),
+        key=lambda file: file.stat().st_mtime,
+    )
+    if not logs:
+        why = "there is no log yet"
+        raise NotApplicable(why)
+    path = logs[-1]
+    lines = path.read_bytes()[-20_000:].decode("utf-8", "replace").splitlines()[-50:]
+    text = "\n".join(lines)
+    signs = {
+        "crashed": "was terminated by signal" in text, "disk_full": "No space left on device" in text,
+        "recovering": "automatic recovery in progress" in text, "panic": "PANIC" in text,
+    }  # fmt: skip
+    return Look(
+        signs,
+        "\n".join(line for line in lines if "FATAL" in line or "PANIC" in line or "terminated" in line)[-1500:]
+        or "nothing of note in the last 50 lines",
+    )
+
+
+PORT = Probe("server-port", "pg_isready; ss -ltn", _port)
+AS_PLATFORM = Probe("server-login", 'psql -U platform -d platform -c "SELECT 1;"', _as_platform)
+AS_OPS = Probe("server-login-ops", 'tenantry psql --role tenantry_ops -c "SELECT 1;"', _as_ops)
+PROCESS = Probe("server-process", "ps -o pid,stat,args -C postgres; df -h", _process)
+LOG = Probe("server-log", "tail -50 $TENANTRY_HOME/log/*.log", _log)
