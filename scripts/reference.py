@@ -9,6 +9,8 @@ from pathlib import Path
 from tenantry import errors
 from tenantry.cli.main import make_parser
 from tenantry.settings import Settings
+from tenantry.signals import FAMILIES, REQUEST_SECONDS, STATEMENT_MS
+from tenantry.signals.families import OPERATIONS, OUTCOMES, SERVER_CODES
 
 FOLDER = Path(__file__).parent.parent / "docs" / "reference"
 
@@ -50,6 +52,29 @@ def error_codes() -> str:
     return "\n".join(lines) + "\n"
 
 
+def metrics() -> str:
+    lines = [
+        "# Metrics",
+        "",
+        "Served at `/metrics` of the ops listener and at `health.metrics`; summed over all workers, gauges by the rule given.",
+        "",
+        "| metric | type | labels | |",
+        "| --- | --- | --- | --- |",
+    ]
+    for family in FAMILIES:
+        if family.is_own:
+            continue
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        kind = family.kind if family.kind != "gauge" or family.labels else f"gauge ({family.rule})"
+        lines.append(f"| `{family.name}` | {kind} | {labels} | {family.says} |")
+    seconds, ms = (", ".join(f"{bound:g}" for bound in bounds) for bounds in (REQUEST_SECONDS, STATEMENT_MS))
+    lines += ["", f"Buckets in seconds: {seconds}, +Inf. In milliseconds: {ms}, +Inf.", ""]
+    lines += ["`operation` is one of " + ", ".join(f"`{one}`" for one in OPERATIONS) + "; `outcome` one of "]
+    lines[-1] += ", ".join(f"`{one}`" for one in OUTCOMES) + "; `kind` is `server` for "
+    lines[-1] += ", ".join(f"`{one}`" for one in sorted(SERVER_CODES)) + ", else `client`."
+    return "\n".join(lines) + "\n"
+
+
 def commands() -> str:
     lines = ["# Commands", "", "Exit codes: 0 well, 1 failed, 2 used or set wrongly. `--json` is for machines.", ""]
 
@@ -70,7 +95,7 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"settings.md": settings, "errors.md": error_codes, "commands.md": commands}
+PAGES = {"settings.md": settings, "errors.md": error_codes, "metrics.md": metrics, "commands.md": commands}
 
 
 def main() -> int:

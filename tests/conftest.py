@@ -70,7 +70,7 @@ class Database:
         urls = self.urls
         given: dict[str, Any] = {
             "database_url": urls.platform, "database_auth_url": urls.auth, "database_ops_url": urls.ops,
-            "database_admin_url": urls.admin, "database_direct_url": urls.direct, "pool_size": 4, "home": self.home, "log_sample": 0, **over,
+            "database_admin_url": urls.admin, "database_direct_url": urls.direct, "pool_size": 4, "home": self.home, "log_rate": 0, **over,
         }  # fmt: skip
         return Settings(**given)
 

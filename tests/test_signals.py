@@ -104,8 +104,19 @@ def test_more_procedures_than_there_is_room_for_share_one_series():
 def test_any_label_value_is_read_back_as_it_was():
     signals = Signals()
     hostile = 'a"b\\c\nd%s{}"é'
+    signals.know_tables([hostile])
     signals.rls_violation(hostile, "insert")
     assert value(signals, "rls_violations_total", hostile, "insert") == 1
+
+
+def test_a_table_that_the_catalogue_does_not_have_is_other():
+    signals = Signals()
+    signals.know_tables(["users"])
+    signals.rls_violation("invented", "insert")
+    signals.rls_violation("users", "insert")
+    assert value(signals, "rls_violations_total", "users", "insert") == 1
+    assert value(signals, "rls_violations_total", "users", "update") == 0
+    assert value(signals, "rls_violations_total", OTHER, "insert") == 1
 
 
 def test_a_gauge_is_unknown_until_it_is_set():

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tenantry.events import Hub
     from tenantry.http import Accept, AsgiShell, Handler, Intake, Request, Response, Running
     from tenantry.logs import RequestLines
-    from tenantry.ops import Health, OpsListener, Slots
+    from tenantry.ops import Health, OpsListener, Pulse, Slots
     from tenantry.signals import Store
 
     Resources = TypeVar("Resources", default=None)
@@ -346,6 +346,7 @@ class _Open:
         self.accounts: Pool
         self.hub: Hub
         self.health: Health
+        self.pulse: Pulse
         self.dispatcher: Dispatcher
         self.handle: Handler
         self.listener: OpsListener | None = None
@@ -391,9 +392,10 @@ class _Open:
             self.hub = Hub(self.pool, self.accounts, settings)
             self.hub.open()
             stack.push_async_callback(self.hub.close)
-            tick = getattr(settings, "tick", 15)
-            limit = memory_limit(getattr(settings, "memory_limit", 0))
-            pulse = Pulse(self.pool, signals, memory_limit=limit, tick_seconds=tick)
+            signals.know_tables(name for (name,) in await self.pool.fetch(_GUARDED))
+            tick = settings.tick
+            limit = memory_limit(settings.memory_limit)
+            self.pulse = pulse = Pulse(self.pool, signals, memory_limit=limit, tick_seconds=tick)
             pulse.start()
             stack.callback(pulse.stop)
             self.health = Health(
@@ -493,8 +495,11 @@ def _lines(settings: Settings, signals: Signals, stack: AsyncExitStack, procedur
     journal.counts(signals.error, lambda count: signals.count("log_lines_dropped_total", by=count))
     if is_ours:
         stack.callback(journal.end)
-    return journal.lines(procedures, sample=settings.log_sample, slow_ms=settings.slow_statement_ms)
+    return journal.lines(procedures, rate=settings.log_rate, slow_ms=settings.slow_statement_ms)
 
+
+_GUARDED = "select relname::text from pg_catalog.pg_class where relrowsecurity and relnamespace = 'public'::pg_catalog.regnamespace"
+"""Tables that have policies."""
 
 RESOURCES_SECONDS = 10.0
 """How long a `resources` factory may take; longer would make a deploy hang without a word."""

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,14 +29,11 @@ class Kept:
         self.requests = RequestLines(self.lines.append, {"notes.recent": "query", "notes.add": "mutation"}, **options)
 
     def add(
-        self,
-        procedure: str = "notes.recent",
-        status: int = 200,
-        code: str | None = None,
-        seconds: float = 0.0012,
-        **rest: Any,
-    ) -> None:
-        self.requests.add(procedure, status, code, seconds, rest.get("tenant", TENANT), "r-1", rest.get("headers", []))
+        self, procedure: str = "notes.recent", status: int = 200, code: str | None = None, *, seconds: float = 0.0012,
+        tenant: bytes | None = TENANT, headers: list[tuple[bytes, bytes]] | None = None, ended: float = 50.0,
+    ) -> None:  # fmt: skip
+        inside = SimpleNamespace(tenant_bytes=tenant)
+        self.requests.add(procedure, status, code, ended - seconds, ended, inside, "r-1", headers or [])
 
 
 def test_a_call_is_one_json_line_with_everything_that_is_known_of_it() -> None:
@@ -75,17 +73,20 @@ def test_a_traceparent_that_is_none_is_left_out(value: bytes) -> None:
     assert "trace_id" not in json.loads(kept.lines[0])
 
 
-def test_a_sample_leaves_out_good_and_quick_calls_only() -> None:
-    kept = Kept(sample=10, slow_ms=100)
-    for _ in range(100):
-        kept.add()
+def test_above_the_rate_good_and_quick_calls_have_no_line_and_are_counted() -> None:
+    kept = Kept(rate=10, slow_ms=100)
+    for number in range(100):
+        kept.add(ended=50.0 + number / 1000)
     assert len(kept.lines) == 10
-    none = Kept(sample=0, slow_ms=100)
-    for _ in range(20):
-        none.add()
-    none.add(status=404, code="NOT_FOUND")
-    none.add(seconds=0.2)
-    assert len(none.lines) == 2
+    kept.add(status=404, code="NOT_FOUND", ended=50.5)
+    kept.add(seconds=0.2, ended=50.6)
+    assert len(kept.lines) == 12, "failed and slow ones always have one"
+    kept.add(ended=51.1)
+    assert json.loads(kept.lines[12])["count"] == 90
+    assert len(kept.lines) == 14
+    none = Kept(rate=0)
+    none.add()
+    assert none.lines == []
 
 
 def test_above_info_only_the_servers_faults_have_lines() -> None:

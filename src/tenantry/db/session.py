@@ -234,7 +234,8 @@ class Statements:
             self.pool.log.warning("slow statement: %s (%s) took %.0f ms", plan.procedure, plan.where, took_ms)
         if trip.entered is not None:
             self.entered = trip.entered
-            signals.entered(entered_ms(trip.entered))
+            if signals.times_entering():
+                signals.entered(entered_ms(trip.entered))
 
     @property
     def tenant_bytes(self) -> bytes | None:

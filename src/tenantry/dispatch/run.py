@@ -351,13 +351,11 @@ class Run:
         """Count the call, and write its line; a stream is one call, when it ends."""
         visit = self.visit
         road = visit.road
-        seconds = time.perf_counter() - self.started
-        road.signals.request(path, seconds, code)
+        ended = time.perf_counter()
+        road.signals.request(path, ended - self.started, code)
         lines = road.lines
         if lines is not None:
-            session = self.session
-            tenant = None if session is None else session.tenant_bytes
-            lines.add(path, status, code, seconds, tenant, visit.request_id, visit.headers)
+            lines.add(path, status, code, self.started, ended, self.session, visit.request_id, visit.headers)
 
     def facts(self, error: BaseException) -> dict[str, Any]:
         """The error shape; what the client does not hear is logged."""

@@ -100,14 +100,14 @@ class Log:
             return f"({count} lines of the log were given up: its reader is too slow)\n"
         return f'{{"level":"warning","logger":"tenantry.log","message":"lines given up","count":{count}}}\n'
 
-    def lines(self, procedures: Mapping[str, str], *, sample: int, slow_ms: float) -> RequestLines:
+    def lines(self, procedures: Mapping[str, str], *, rate: int, slow_ms: float) -> RequestLines:
         """The lines of calls."""
         return RequestLines(
             self.writer.put,
             procedures,
             is_text=self.is_text,
             has_colour=self.has_colour,
-            sample=sample,
+            rate=rate,
             slow_ms=slow_ms,
             has_good=self.level <= logging.INFO,
         )

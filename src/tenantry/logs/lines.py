@@ -9,18 +9,28 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 _TRACE = re.compile(rb"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 _MOST_TENANTS = 4096
 OTHER = "_other"
 
 
+class Inside(Protocol):
+    """Where a call was: asked only if its line is written."""
+
+    @property
+    def tenant_bytes(self) -> bytes | None:
+        """The tenant's id, 16 bytes."""
+        ...
+
+
 class RequestLines:
-    """Makes lines and hands them to `put`. `sample` n writes one of n good and quick calls; 0 none of them."""
+    """Makes lines and hands them to `put`: of all calls that failed or were slow, and of `rate` others a second."""
 
     __slots__ = (
-        "_begin", "_heads", "_is_text", "_moment", "_put", "_sample", "_second", "_since", "_slow_seconds", "_stamp", "_tenants",
-        "has_good",
+        "_begin", "_ends", "_heads", "_is_text", "_left", "_left_out", "_moment", "_offset", "_put", "_rate", "_second", "_slow_seconds",
+        "_stamp", "_tenants", "has_good",
     )  # fmt: skip
 
     def __init__(
@@ -30,17 +40,19 @@ class RequestLines:
         *,
         is_text: bool = False,
         has_colour: bool = False,
-        sample: int = 1,
+        rate: int = 1000,
         slow_ms: float = 1000.0,
         has_good: bool = True,
     ) -> None:
         """`procedures` are the registered paths with their types; `has_good` is False where the level leaves out `info`."""
         self._put = put
         self._is_text = is_text
-        self._sample = sample
-        self._since = 0
+        self._rate = self._left = rate
+        self._left_out = 0
         self._slow_seconds = slow_ms / 1000 if slow_ms >= 0 else float("inf")
         self.has_good = has_good
+        self._offset = 0.0
+        self._ends: float = 0.0
         self._second: int = -1
         self._moment: int = -1
         self._begin = ""
@@ -63,26 +75,33 @@ class RequestLines:
         procedure: str,
         status: int,
         code: str | None,
-        seconds: float,
-        tenant: bytes | None,
+        began: float,
+        ended: float,
+        inside: Inside | None,
         request_id: str,
         headers: list[tuple[bytes, bytes]],
     ) -> None:
-        """A call is over; `tenant` is its id's 16 bytes, `code` the tRPC name of its error."""
+        """A call is over; times are `time.perf_counter`'s, `inside` says the tenant, `code` is the tRPC name of its error."""
+        if ended >= self._ends:
+            self._next_second(ended)
         if status < 500:
             if not self.has_good:
                 return
-            if self._sample != 1 and code is None and seconds < self._slow_seconds and self._is_left_out():
-                return
-        moment = int(time.time() * 1000)
+            if code is None and ended - began < self._slow_seconds:
+                if self._left <= 0:
+                    self._left_out += 1
+                    return
+                self._left -= 1
+        moment = int((ended + self._offset) * 1000)
         if moment != self._moment:
             self._tick(moment)
         head = self._heads.get(procedure)
         if head is None:
             head = self._heads[OTHER]
+        tenant = None if inside is None else inside.tenant_bytes
         shown = "" if tenant is None else self._tenants.get(tenant) or self._show(tenant)
         if self._is_text:
-            self._put(self._text(head, status, code, seconds, shown, request_id))
+            self._put(self._text(head, status, code, ended - began, shown, request_id))
             return
         trace = ""
         for name, value in headers:
@@ -91,14 +110,29 @@ class RequestLines:
                 break
         if status == 200:
             self._put(
-                f'{self._begin}info",{head},"status":200,"ms":{seconds * 1000:.2f}{shown},"request_id":"{request_id}"{trace}}}\n'
+                f'{self._begin}info",{head},"status":200,"ms":{(ended - began) * 1000:.2f}{shown},"request_id":"{request_id}"{trace}}}\n'
             )
             return
         failed = "" if code is None else f',"code":"{code}"'
         self._put(
-            f'{self._begin}{"info" if status < 500 else "error"}",{head},"status":{status},"ms":{seconds * 1000:.2f}'
+            f'{self._begin}{"info" if status < 500 else "error"}",{head},"status":{status},"ms":{(ended - began) * 1000:.2f}'
             f'{failed}{shown},"request_id":"{request_id}"{trace}}}\n'
         )
+
+    def _next_second(self, now: float) -> None:
+        """Once a second: so many good and quick calls may have a line again, and how many had none is said."""
+        self._ends = now + 1.0
+        self._offset = time.time() - time.perf_counter()
+        self._left = self._rate
+        if self._left_out and self._rate:
+            self._tick(int((now + self._offset) * 1000))
+            count, self._left_out = self._left_out, 0
+            words = f"{count} more calls, good and quick, without a line (TENANTRY_LOG_RATE)"
+            self._put(
+                f"{self._begin} {words}\n"
+                if self._is_text
+                else f'{self._begin}info","logger":"tenantry.log","message":"{words}","count":{count}}}\n'
+            )
 
     def _tick(self, moment: int) -> None:
         """Calls that end in the same millisecond begin with the same words."""
@@ -108,13 +142,6 @@ class RequestLines:
             self._second = second
             self._stamp = time.strftime("%H:%M:%S." if self._is_text else "%Y-%m-%dT%H:%M:%S.", time.gmtime(second))
         self._begin = f"{self._stamp}{ms:03d}" if self._is_text else f'{{"time":"{self._stamp}{ms:03d}Z","level":"'
-
-    def _is_left_out(self) -> bool:
-        self._since += 1
-        if self._sample and self._since >= self._sample:
-            self._since = 0
-            return False
-        return True
 
     def _show(self, tenant: bytes) -> str:
         """The id as it is written in a line; kept, since few tenants call often."""

@@ -10,14 +10,12 @@ import os
 import select
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 
 MOST_LINES = 10_000
 """Waiting to be written: more than a second of the busiest worker."""
-GATHER_SECONDS = 0.05
+GATHER_SECONDS = 0.1
 """Lines are written some at once: a system call for each would cost more than the line."""
-_PIECE = 1 << 16
 
 
 class Writer:
@@ -27,7 +25,7 @@ class Writer:
         """The thread begins with the first line, so that a process that forks first has one of its own."""
         self._fd = fd
         self._most = most_lines
-        self._lines: deque[str] = deque()
+        self._lines: list[str] = []
         self._lost = 0
         self._is_awake = False
         self._wakes = threading.Event()
@@ -41,6 +39,7 @@ class Writer:
         if len(self._lines) >= self._most:
             self._lost += 1
             return
+        # Asked for anew: the writing thread may just have taken the list, and what is added to that one now is lost.
         self._lines.append(line)
         if not self._is_awake:
             self._is_awake = True
@@ -52,11 +51,11 @@ class Writer:
 
     def flush(self, seconds: float = 1.0) -> None:
         """Wait until all is written, but not for long."""
-        if self._thread is not None and self._lines:
+        if self._thread is not None:
             self._empty.wait(seconds)
 
     def _forked(self) -> None:
-        self._lines.clear()
+        self._lines = []
         self._thread = None
         self._is_awake = False
         self._wakes = threading.Event()
@@ -68,23 +67,21 @@ class Writer:
             self._wakes.clear()
             time.sleep(GATHER_SECONDS)
             self._is_awake = False
-            waiting = self._lines
-            while waiting:
-                # Taken off when they are written: what a stopped reader does not take is what the bound counts.
-                piece = list(waiting)[:256]
-                self._write("".join(piece).encode("utf-8", "backslashreplace"))
-                for _ in piece:
-                    waiting.popleft()
+            # One piece, one write: each would give the interpreter's lock away and ask for it anew.
+            waiting, self._lines = self._lines, []
+            if waiting:
+                self._write("".join(waiting).encode("utf-8", "backslashreplace"))
             lost, self._lost = self._lost, 0
             if lost:
                 self.dropped(lost)
-            self._empty.set()
+            if not self._lines:
+                self._empty.set()
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)
         while view:
             try:
-                written = os.write(self._fd, view[:_PIECE])
+                written = os.write(self._fd, view)
             except BlockingIOError:
                 select.select([], [self._fd], [], 1.0)
                 continue

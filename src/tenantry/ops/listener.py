@@ -103,10 +103,10 @@ class OpsListener:
         settings = self._settings
         self._loop = asyncio.get_running_loop()
         self._ended = asyncio.Event()
-        process = Process(self.signals, memory_limit(getattr(settings, "memory_limit", 0))) if self._is_own else None
+        process = Process(self.signals, memory_limit(settings.memory_limit)) if self._is_own else None
         health = self._health = Health(
             settings.urls().platform, self._slots, self.signals, wanted_migrations(settings),
-            tick_seconds=getattr(settings, "tick", 15), watches_all=True, access=Access(settings.ops_token),
+            tick_seconds=settings.tick, watches_all=True, access=Access(settings.ops_token),
             before=process.note if process is not None else lambda: None,
         )  # fmt: skip
         server = NativeServer(_Bounded(Endpoint(health, settings.base_path)), _LIMITS)

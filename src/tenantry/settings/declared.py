@@ -372,16 +372,16 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
             "TENANTRY_LOG_LEVEL", "What is logged: from this level on; the lines of calls are info, or error for 5xx."
         ),
     ] = "info"
-    log_sample: Annotated[
+    log_rate: Annotated[
         int,
         Setting(
-            "TENANTRY_LOG_SAMPLE",
-            "One of so many good and quick calls has its line; 0 is none of them. Failed and slow ones always have one.",
-            "calls",
+            "TENANTRY_LOG_RATE",
+            "Good and quick calls of a worker that have a line each second; the rest are counted. Failed and slow ones always have one.",
+            "calls a second",
             0,
             1_000_000,
         ),
-    ] = 1
+    ] = 1000
     ops_host: Annotated[str, Setting("TENANTRY_OPS_HOST", "Address of the ops listener (health, metrics).")] = (
         "127.0.0.1"
     )

@@ -35,6 +35,10 @@ _REQUEST_SUM = len(REQUEST_SECONDS) + 1
 _STATEMENT_SUM = len(STATEMENT_MS) + 1
 _FORESEEN = ("INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT")
 """A procedure's server errors that exist at 0, so that an alert sees the first one."""
+MOST_TABLES = 100
+"""Whose violations exist at 0; each takes two series."""
+ENTERED_EVERY = 8
+"""Of so many enterings one is timed, the first among them: a quantile needs no more."""
 _KEPT_FREE = 300
 """Series left for what shows only later: other errors, violations."""
 _NOT_COUNTED = "health."
@@ -52,6 +56,8 @@ class Signals:
         "_pool_timeouts",
         "_restarts",
         "_statements",
+        "_tables",
+        "_untimed",
         "store",
     )
 
@@ -70,6 +76,8 @@ class Signals:
             operation: tuple(self._at("db_query_duration_ms", operation, outcome) for outcome in OUTCOMES)
             for operation, _ in BY_NAME["db_query_duration_ms"].fixed
         }
+        self._untimed = 1
+        self._tables: frozenset[str] = frozenset()
         self._entering = self._at("rls_context_set_duration_ms")
         self._pool_timeouts = self._at("db_pool_timeouts_total")
         self._restarts = self._at("worker_restarts_total")
@@ -135,6 +143,14 @@ class Signals:
         cells[at] += ms
         cells[at + 1] = max(cells[at + 1], ms)
 
+    def times_entering(self) -> bool:
+        """Whether this entering is one of those whose time is read: each costs as much as counting the call."""
+        self._untimed -= 1
+        if self._untimed > 0:
+            return False
+        self._untimed = ENTERED_EVERY
+        return True
+
     def entered(self, ms: float) -> None:
         """PostgreSQL has opened a tenant, and took so long for it."""
         at = self._entering
@@ -154,11 +170,12 @@ class Signals:
 
     def rls_violation(self, table: str, operation: str) -> None:
         """A policy refused a row of `table` (a table of the catalogue, or `_other`) on `insert`, `update`, …"""
-        self.count("rls_violations_total", table, operation)
+        self.count("rls_violations_total", table if table in self._tables else OTHER, operation)
 
     def know_tables(self, tables: Iterable[str]) -> None:
-        """Tables that have policies: their violations exist at 0."""
-        for table in tables:
+        """The catalogue's tables that have policies: their violations exist at 0; any other's are `_other`'s."""
+        self._tables = frozenset(tables)
+        for table in sorted(self._tables)[:MOST_TABLES]:
             for operation in ("insert", "update"):
                 self.store.add(BY_NAME["rls_violations_total"], (table, operation))
 

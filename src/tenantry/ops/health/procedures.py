@@ -54,6 +54,6 @@ NEEDS_TOKEN = "This needs the token of TENANTRY_OPS_TOKEN: Authorization: Bearer
 
 
 def _peer(ctx: Visitor[Any]) -> str | None:
-    """The address that called, as the transport knows it."""
-    visit = getattr(ctx, "_visit", None)
-    return "127.0.0.1" if visit is None else visit.request.peer
+    """The address that called, as the transport knows it; None over a WebSocket."""
+    request = getattr(ctx._visit, "request", None)  # pyright: ignore[reportPrivateUsage] - no part of what builders are given
+    return getattr(request, "peer", None)
