@@ -8,7 +8,7 @@ ifdef PORT
 export PORT
 endif
 
-.PHONY: help serve db-push test soak fixture-auth check fix bench docs clean venv
+.PHONY: help serve db-push fixture test soak fixture-auth check fix bench docs clean venv
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -22,6 +22,10 @@ serve: venv ## embedded PostgreSQL, migrations, demo data, the API (PORT=4311 TE
 
 db-push: venv ## apply migrations, and repair what was broken in the database (also: pnpm db:push, npm run db:push)
 	@cd examples/notes && exec "$(CURDIR)/$(BIN)/tenantry" db push notes:app
+
+fixture: venv ## the application of the tRPC conformance kit (tests/clients/trpc), in the foreground: make fixture PORT=4100
+	@cd tests/clients && TENANTRY_HOME="$(CURDIR)/.tenantry/fixture" TENANTRY_CORS_ORIGINS=http://app.example TENANTRY_WORKERS=1 \
+	exec "$(CURDIR)/$(BIN)/tenantry" serve trpc_fixture:app
 
 test: venv ## install what the tests need, then run them all
 	@./scripts/test-needs.sh

@@ -8,6 +8,7 @@ packages() { # of one folder, unless they are there and as new as its lock
 }
 clients() {
   packages tests/clients
+  packages tests/clients/trpc
   packages tests/typescript
   packages tests/auth/kit --legacy-peer-deps # next-auth asks for a React that it does not need here
 }
