@@ -68,7 +68,9 @@ async def run_kit(url: str) -> tuple[int, list[str], str]:
 async def test_the_kit_passes_whole_on_the_native_server(database: Database) -> None:
     async with opened(app, database, cors_origins="http://app.example"), native() as url:
         passed, failed, text = await run_kit(url)
-        if failed:  # a machine under load may miss a case's own clock: such a case gets one more chance, all of the others too
+        if (
+            failed
+        ):  # a machine under load may miss a case's own clock: such a case gets one more chance, all of the others too
             passed, failed, text = await run_kit(url)
     assert (passed, failed) == (CASES, []), text[-4000:]
 

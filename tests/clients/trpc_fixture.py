@@ -254,7 +254,7 @@ async def scalar(ctx: Visitor, which: str) -> Any:
     table: dict[str, Any] = {
         "string": "x", "number": 1, "true": True, "false": False, "null": None, "list": [], "zero": 0, "empty": "",
     }  # fmt: skip
-    return table[which]
+    return table.get(which)
 
 
 @types.query

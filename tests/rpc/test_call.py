@@ -40,13 +40,15 @@ def calls(
     return parse(TABLE, RpcRequest(method, path, query, content_type, body), Limits(**limits))
 
 
-@pytest.mark.parametrize("path", ["a.b.deep", "a%2Eb.deep", "/a.b.deep", "a.b.deep/", "%61.b.deep"])
-def test_a_path_is_decoded_once_and_trimmed_of_one_slash(path: str) -> None:
+@pytest.mark.parametrize("path", ["a.b.deep", "a%2Eb.deep", "a.b.deep/", "a.b.deep//", "%61.b.deep"])
+def test_a_path_is_decoded_once_and_trimmed_of_slashes_at_its_end(path: str) -> None:
     (call,) = calls("GET", path).calls
     assert call.procedure is TABLE["a.b.deep"]
 
 
-@pytest.mark.parametrize("path", ["", "a.b", "a.b.deep,a.b.deep", "a%252Eb.deep", "then", "__proto__"])
+@pytest.mark.parametrize(
+    "path", ["", "a.b", "/a.b.deep", "a.b.deep%2F", "a.b.deep,a.b.deep", "a%252Eb.deep", "then", "__proto__"]
+)
 def test_an_unknown_path_is_not_found_by_its_name(path: str) -> None:
     (call,) = calls("GET", path).calls
     assert call.error.trpc == "NOT_FOUND"

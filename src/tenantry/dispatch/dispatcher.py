@@ -25,6 +25,7 @@ class Dispatcher:
 
     def __init__(self, road: Road, places: Sequence[Place]) -> None:
         self.road = road
+        self.first = places[0]
         # The longest prefix first, so that a mount below another one is found.
         self.places = sorted(places, key=lambda place: -len(place.prefix))
         # One draw a process, then a counter: unique over workers and machines without a system call for each request.
@@ -50,8 +51,8 @@ class Dispatcher:
             respond(preflight(cors, has_origins=bool(road.origins)))
             return None
         if place is None:
-            exchange = Exchange(road, self.places[0], request, respond, next(self.request_ids), cors)
-            exchange.refuse(NotFound(f"Nothing is served at this path; procedures are under {self.places[-1].prefix}"))
+            exchange = Exchange(road, self.first, request, respond, next(self.request_ids), cors)
+            exchange.refuse(NotFound(f"Nothing is served at this path; procedures are under {self.first.prefix}"))
             return None
         if method == "HEAD":
             respond(Response(204, b"", cors))
@@ -112,7 +113,7 @@ class Dispatcher:
     def place_of(self, path: str) -> Place | None:
         """The mount of a request's path."""
         for place in self.places:
-            if path.startswith(place.prefix):
+            if path.startswith(place.prefix) or path == place.path:
                 return place
         return None
 

@@ -14,8 +14,8 @@ from tenantry.dispatch.uploads import uploaded
 from tenantry.dispatch.visit import Visit
 from tenantry.errors import BadRequest, DeadlineExceeded, PoolFull, RpcError
 from tenantry.http import Request, Respond, Response
-from tenantry.rpc import CODES, Answer, combine, http_status
-from tenantry.rpc.later import refuse
+from tenantry.rpc import CODES, Answer, code_of, combine, http_status
+from tenantry.rpc.later import StreamLike, refuse, split
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -78,14 +78,14 @@ class Exchange(Visit):
             raise BadRequest(message)
         self.begin_batch(calls)
 
-    def prepare(self, calls: int) -> None:
+    def prepare(self, calls: list[Call]) -> None:
         """Make room for the answers of a batch."""
-        self.answers: list[bytes] = [b""] * calls
-        self.statuses: list[int] = [0] * calls
-        self.unanswered = calls
+        self.answers: list[bytes] = [b""] * len(calls)
+        self.statuses: list[int] = [0] * len(calls)
+        self.unanswered = len(calls)
 
     def begin_batch(self, calls: list[Call]) -> None:
-        self.prepare(len(calls))
+        self.prepare(calls)
         runs = [Run(self, self, call, index) for index, call in enumerate(calls)]
         # Who needs no connection waits for none.
         free = [run for run in runs if run.call.procedure is None or run.call.procedure.scope == "public"]
@@ -118,7 +118,7 @@ class Exchange(Visit):
 
     def arguments(self, run: Run) -> tuple[Any, ...] | Awaitable[tuple[Any, ...]]:
         procedure = run.procedure
-        if self.request.inflow is not None:
+        if self.media != "json":
             return uploaded(procedure, self.request, self.media)
         if self.encodes_plainly:
             return procedure.decode(run.call.raw)
@@ -127,6 +127,8 @@ class Exchange(Visit):
     def encode(self, procedure: Procedure[..., Any], value: Any) -> bytes:
         if self.encodes_plainly:
             return procedure.encode(value)
+        if procedure.may_defer and split(value)[1]:
+            raise StreamLike
         return self.place.codec.data(procedure, value)
 
     def succeeded(self, run: Run, body: Any) -> None:
@@ -146,9 +148,15 @@ class Exchange(Visit):
     def failed(self, run: Run, error: BaseException, facts: dict[str, Any]) -> None:
         status: int = facts["data"]["httpStatus"]
         if status == 405 and isinstance(error, RpcError) and "allow" in error.data:
-            self.reply_headers.append((b"allow", str(error.data["allow"]).encode("ascii")))
+            self.allow(str(error.data["allow"]))
         self.errors.append(error)
         self.answered(run, status, b'{"error":' + self.place.codec.error(facts) + b"}", retry=status == 503)
+
+    def allow(self, methods: str) -> None:
+        """Say which methods there are, once."""
+        header = (b"allow", methods.encode("ascii"))
+        if header not in self.reply_headers:
+            self.reply_headers.append(header)
 
     async def deliver(self, run: Run, value: Any) -> None:
         """Nothing can come later in an answer of one piece."""
@@ -181,10 +189,10 @@ class Exchange(Visit):
         facts = self.road.facts(error, None, self.request_id, self.place)
         allow = error.data.get("allow") if error.trpc == "METHOD_NOT_SUPPORTED" else None
         if isinstance(allow, str):
-            self.reply_headers.append((b"allow", allow.encode("ascii")))
+            self.allow(allow)
         self.errors = [error]
         body = b'{"error":' + self.place.codec.error(facts) + b"}"
-        self.close(CODES[error.trpc].http, body, retry=isinstance(error, PoolFull))
+        self.close(CODES[code_of(error)].http, body, retry=isinstance(error, PoolFull))
 
     def close(self, status: int, body: bytes, *, retry: bool) -> None:
         if self.is_done:

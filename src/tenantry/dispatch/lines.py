@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw
 
-from tenantry.dispatch.exchange import Exchange
+from tenantry.dispatch.exchange import NO_STORE, Exchange
 from tenantry.dispatch.held import Held, watched
 from tenantry.dispatch.idempotency import Stored
 from tenantry.dispatch.road import add_meta
@@ -19,7 +19,7 @@ from tenantry.rpc.lines import FAILED, FULFILLED, PING, REJECTED, YIELDED, Lines
 
 if TYPE_CHECKING:
     from tenantry.dispatch.run import Run
-    from tenantry.rpc import Procedure
+    from tenantry.rpc import Call, Procedure
 
 
 class LineStream(Exchange):
@@ -27,10 +27,14 @@ class LineStream(Exchange):
 
     __slots__ = ("held", "lines", "unsettled")
 
-    def prepare(self, calls: int) -> None:
+    def prepare(self, calls: list[Call]) -> None:
         """Send the head before anything runs."""
         self.encodes_plainly = False
-        self.unsettled = calls
+        self.unsettled = len(calls)
+        for call in calls:
+            if call.error is not None and "allow" in call.error.data:
+                self.allow(str(call.error.data["allow"]))
+        self.is_private = any(call.procedure is not None and call.procedure.scope != "public" for call in calls)
         self.lines = Lines(self.place.codec)
         self.held = Held()
         content_type = self.place.mount.jsonl.content_type.encode("latin-1")
@@ -38,17 +42,17 @@ class LineStream(Exchange):
         headers.append((b"x-accel-buffering", b"no"))
         status = add_meta(self.road, headers, 200, self.info(is_eager=True))
         self.held.ping(self.place.jsonl_pings, PING)
-        self.held.write(self.lines.head(calls))
+        self.held.write(self.lines.head(len(calls)))
         self.respond(Stream(status, headers, self.held.opened))
 
     def caching(self) -> tuple[bytes, bytes] | None:
         """Nothing is known yet of what will be answered."""
-        return (b"cache-control", b"no-store")
+        return NO_STORE if self.is_private else None
 
     # ------------------------------------------------------------------ what a Run asks of its host
 
     def encode(self, procedure: Procedure[..., Any], value: Any) -> Any:
-        if not self.place.is_plain and split(value)[1]:
+        if not self.place.is_plain and procedure.may_defer and split(value)[1]:
             raise StreamLike
         return self.place.codec.leaf(procedure, value)
 

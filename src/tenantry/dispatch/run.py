@@ -28,7 +28,7 @@ from tenantry.errors import (
     TenantryError,
     Unauthorized,
 )
-from tenantry.rpc import CODES, Answer
+from tenantry.rpc import CODES, Answer, code_of
 from tenantry.rpc.later import StreamLike
 
 if TYPE_CHECKING:
@@ -342,8 +342,13 @@ class Run:
         self.host.succeeded(self, body)
 
     def failed(self, error: BaseException) -> None:
-        facts = self.facts(error)
-        trpc = error.trpc if isinstance(error, TenantryError) else "INTERNAL_SERVER_ERROR"
+        try:
+            facts = self.facts(error)
+        except Exception:  # an error whose own words fail: the caller is answered all the same
+            log.exception("the error of %s could not be told", self.call.path)
+            error = RuntimeError()
+            facts = self.visit.road.facts(error, self.call.path, self.visit.request_id, self.visit.place)
+        trpc = code_of(error)
         self.over(self.call.path, CODES[trpc].http, trpc)
         self.host.failed(self, error, facts)
 

@@ -25,9 +25,9 @@ from tenantry.errors import (
     UnsupportedMediaType,
 )
 from tenantry.http import Response
-from tenantry.rpc import CODES, Call, frames
+from tenantry.rpc import CODES, Call, code_of, frames
 from tenantry.rpc.call import parameter, params_of
-from tenantry.rpc.later import StreamLike, refuse
+from tenantry.rpc.later import StreamLike, refuse, split
 from tenantry.rpc.tracked import tracked_of
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class WebSocket(Visit):
             facts = road.facts(error, None, request_id, place)
             body = b'{"error":' + place.codec.error(facts) + b"}"
             headers = [(b"content-type", b"application/json")]
-            raise Refused(Response(CODES[error.trpc].http, body, headers)) from None
+            raise Refused(Response(CODES[code_of(error)].http, body, headers)) from None
 
     def begin(self, socket: Socket) -> None:
         """The socket is open."""
@@ -290,6 +290,8 @@ class Asked:
                 raise StreamLike
             message = f"the subscription {procedure.path} gave {type(value).__name__}, and no async iterator"
             raise TypeError(message)
+        if not self.encodes_plainly and procedure.may_defer and split(value)[1]:
+            raise StreamLike
         return self.web_socket.place.codec.data(procedure, value)
 
     def succeeded(self, run: Run, body: Any) -> None:

@@ -102,5 +102,5 @@ def known_headers(headers: Headers) -> dict[bytes, bytes]:
     known: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in INTERESTING and name not in known:
-            known[name] = value
+            known[name] = value.strip()
     return known

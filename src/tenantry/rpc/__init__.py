@@ -8,7 +8,7 @@ from tenantry.rpc.answer import Answer
 from tenantry.rpc.bodies import Field, File, Form, Octets
 from tenantry.rpc.call import Call, Limits, Parsed, RpcRequest, parse
 from tenantry.rpc.codes import CODES
-from tenantry.rpc.envelope import combine, failure, http_status, shape, success
+from tenantry.rpc.envelope import code_of, combine, failure, http_status, shape, success
 from tenantry.rpc.kinds import BigInt, Deferred, Whole
 from tenantry.rpc.mount import Jsonl, Mount, Sse, Transformer, WebSockets
 from tenantry.rpc.names import camel
@@ -21,5 +21,5 @@ from tenantry.rpc.tracked import Tracked
 __all__ = [
     "CODES", "UNSET", "Answer", "BigInt", "Call", "Deferred", "Field", "File", "Form", "InputSchema", "Jsonl", "Limits", "Meta",
     "Mount", "Octets", "OutputSchema", "Page", "Parsed", "Procedure", "Record", "Router", "RpcRequest", "Sse", "Tracked",
-    "Transformer", "Unset", "WebSockets", "Whole", "camel", "combine", "failure", "http_status", "parse", "shape", "success",
+    "Transformer", "Unset", "WebSockets", "Whole", "camel", "code_of", "combine", "failure", "http_status", "parse", "shape", "success",
 ]  # fmt: skip

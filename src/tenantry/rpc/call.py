@@ -7,6 +7,7 @@ answered by one object even for a batch (tRPC's way). Messages are tRPC's own, s
 
 from __future__ import annotations
 
+import re
 from binascii import a2b_qp
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -25,6 +26,7 @@ from tenantry.errors import (
     UnsupportedMediaType,
 )
 from tenantry.rpc.procedure import Procedure
+from tenantry.rpc.schema import repaired
 
 
 class Limits(Struct, frozen=True):
@@ -73,7 +75,9 @@ class Parsed(Struct):
     """The `connectionParams` of the URL: an unauthenticated claim, like a header."""
 
 
+_NOT_BATCHED = "Streaming requests must be batched (you can do a batch of 1)"
 Table = Mapping[str, Procedure[..., Any]]
+_ENCODED_NAME = re.compile(rb"(?:^|&)[^=&]*%")
 _batch_input = msgspec.json.Decoder(dict[str, Raw])
 
 
@@ -81,19 +85,23 @@ def parse(table: Table, request: RpcRequest, limits: Limits) -> Parsed:
     """The calls of a request. Raises RpcError where the request fails as a whole."""
     path = request.path
     query = request.query
-    if "%" in path or path.endswith("/") or path.startswith("/"):
+    if path.endswith("/"):
+        # tRPC trims one slash of the URL's path, and one more of what is left of it after the mount.
+        path = path.removesuffix("/").removesuffix("/")
+    if "%" in path or not path.isascii():
         path = _decoded(path)
     if request.content_type is not None or request.method != "GET":
         media = _media(request.method, request.content_type)
         if media != "json":
+            if request.wants_lines:
+                raise BadRequest(_NOT_BATCHED)
             # Its body is no bytes, and is read by who takes it.
             return Parsed([_one(table, request, path, limits, has_body=True)], False, media=media)
-    if b"batch" in query and parameter(query, b"batch") == b"1":
+    if (b"batch" in query or _ENCODED_NAME.search(query)) and parameter(query, b"batch") == b"1":
         return _parse_batch(table, request, path, limits)
     params = connection_params(query) if b"onnectionParams" in query else None
     if request.wants_lines:
-        message = "Streaming requests must be batched (you can do a batch of 1)"
-        raise BadRequest(message)
+        raise BadRequest(_NOT_BATCHED)
     return Parsed([_one(table, request, path, limits)], False, params=params)
 
 
@@ -105,7 +113,7 @@ def _one(table: Table, request: RpcRequest, path: str, limits: Limits, *, has_bo
     if error is not None:
         return Call(path, procedure, error, None)
     if request.body is None and request.method != "GET":
-        return Call(path, procedure, None, None, None if has_body else PayloadTooLarge())
+        return Call(path, procedure, None, None, PayloadTooLarge() if procedure.takes_input and not has_body else None)
     return Call(path, procedure, None, _raw_input(request))
 
 
@@ -145,12 +153,14 @@ def _batch_inputs(request: RpcRequest) -> dict[str, Raw] | RpcError:
     raw = _raw_input(request)
     if raw is None:
         return {}
-    try:
-        return _batch_input.decode(raw)
-    except msgspec.ValidationError:
-        return BadRequest('"input" needs to be an object when doing a batch call')
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return BadRequest("The input is not valid JSON")
+    for text in (raw, repaired(raw)):
+        try:
+            return _batch_input.decode(text)
+        except msgspec.ValidationError:
+            return BadRequest('"input" needs to be an object when doing a batch call')
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    return BadRequest("The input is not valid JSON")
 
 
 def _raw_input(request: RpcRequest) -> bytes | None:
@@ -230,7 +240,7 @@ def params_of(value: object) -> dict[str, str] | None:
 
 
 def _decoded(path: str) -> str:
-    """The whole path percent-decoded once, one slash around it trimmed. Raises BadRequest on bad encoding."""
+    """The whole path percent-decoded once. Raises BadRequest on bad encoding."""
     pieces = path.split("%")
     if any(len(p) < 2 or not _is_hex(p[:2]) for p in pieces[1:]):
         message = "The path is not validly percent-encoded"
@@ -240,7 +250,7 @@ def _decoded(path: str) -> str:
     except UnicodeDecodeError:
         message = "The path is not validly percent-encoded"
         raise BadRequest(message) from None
-    return text.removeprefix("/").removesuffix("/")
+    return text
 
 
 def _is_hex(two: str) -> bool:

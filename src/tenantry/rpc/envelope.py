@@ -16,6 +16,8 @@ from tenantry.errors import BuilderError, Problem, RpcError, TenantryError, Trpc
 from tenantry.rpc.codes import CODES
 from tenantry.rpc.names import camel
 
+_OWN = frozenset({"allow", "code", "httpStatus", "path"})
+"""Keys of an error's data that are not its own to say; `allow` is a header."""
 INTERNAL = "Something went wrong"
 """The text of every unforeseen error: what really happened is the log's."""
 
@@ -43,12 +45,18 @@ def http_status(statuses: Sequence[int]) -> int:
     return first if all(status == first for status in statuses) else 207
 
 
+def code_of(error: BaseException) -> TrpcCode:
+    """tRPC's name for whatever was raised; a name that tRPC does not know is an internal error."""
+    name = error.trpc if isinstance(error, TenantryError) else "INTERNAL_SERVER_ERROR"
+    return name if name in CODES else "INTERNAL_SERVER_ERROR"
+
+
 def shape(error: BaseException, path: str | None, *, request_id: str, is_development: bool) -> dict[str, Any]:
     """tRPC's error shape `{message, code, data: {code, httpStatus, path?, …}}` of whatever was raised.
 
     `data` also has an `RpcError`'s own keys, and for errors of ours `requestId`; in development `help` and `stack`.
     """
-    name: TrpcCode = error.trpc if isinstance(error, TenantryError) else "INTERNAL_SERVER_ERROR"
+    name = code_of(error)
     code = CODES[name]
     data: dict[str, Any] = {"code": name, "httpStatus": code.http}
     if path is not None:
@@ -57,14 +65,14 @@ def shape(error: BaseException, path: str | None, *, request_id: str, is_develop
         message = error.message
         # A typed error's fields go the way of a record's: camelCase on the wire.
         own = {camel(key): value for key, value in error.data.items()} if isinstance(error, Problem) else error.data
-        data.update({key: value for key, value in own.items() if key not in {"code", "httpStatus", "path"}})
+        data.update({key: value for key, value in own.items() if key not in _OWN})
         if error.field is not None and "issues" not in data:
             data["issues"] = [{"path": error.field.split("."), "code": "custom", "message": message}]
     else:
         message = INTERNAL
     if code.http >= 500:
         data["requestId"] = request_id
-    if is_development and not isinstance(error, RpcError):
+    if is_development:
         if isinstance(error, BuilderError):
             data["help"] = str(error)
         data["stack"] = "".join(traceback.format_exception(error))

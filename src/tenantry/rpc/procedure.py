@@ -47,6 +47,7 @@ class Procedure(Generic[P, R]):
         "kind",
         "max_age",
         "max_bytes",
+        "may_defer",
         "middleware",
         "need",
         "path",
@@ -133,6 +134,8 @@ class Procedure(Generic[P, R]):
         self.input = InputSchema.of(parameters[1:], hints, as_written=self.as_written)
         self.input.is_strict_text = self.scope != "public"
         self.kind = self._kind()
+        self.may_defer = self.is_async
+        """Whether a part of the result may come later: never of rows."""
         self.takes_input = self.input.kind != "none"
         self.is_simple = not self.is_generator and self.input.stream is None
         """Whether nothing runs around the handler: then it may do without a task."""

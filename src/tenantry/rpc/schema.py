@@ -212,10 +212,17 @@ def _value_of(raw: bytes) -> Any:
     """The JSON of an input that did not fit. Raises InvalidInput for what is none, or is nested too deep."""
     if _depth(raw) > MAX_DEPTH:
         raise _invalid([_issue([], "too_deep", f"Nested more than {MAX_DEPTH} deep")])
-    try:
-        return msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _invalid([_issue([], "invalid_json", "Not valid JSON")]) from None
+    for text in (raw, repaired(raw)):
+        try:
+            return msgspec.json.decode(text)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            continue
+    raise _invalid([_issue([], "invalid_json", "Not valid JSON")])
+
+
+def repaired(raw: bytes) -> bytes:
+    """The text as browsers and Node read bytes: a byte order mark is skipped, what is no UTF-8 is U+FFFD."""
+    return raw.decode("utf-8", "replace").removeprefix("\ufeff").encode()
 
 
 def _is_list(kind: Any) -> bool:
