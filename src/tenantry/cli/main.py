@@ -133,6 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
         "tenantry settings",
     )
     _alerts(commands)
+    _deploying(commands)
     _incidents(commands)
     _doctor(commands)
     top = _command(commands, "top", "top:run", "a live picture of what goes on", "tenantry top --once")
@@ -170,6 +171,31 @@ def _serving(commands: Any) -> None:
         "tenantry watch",
         has_json=False,
     )
+
+
+def _deploying(commands: Any) -> None:
+    kinds = (
+        ("pm2", "deploy:pm2_init", "write ecosystem.config.js for PM2", "tenantry pm2 init notes:app"),
+        ("systemd", "deploy:systemd_init", "write units for systemd", "tenantry systemd init notes:app --to units"),
+        (
+            "pgbouncer",
+            "deploy:pgbouncer_init",
+            "write PgBouncer's configuration",
+            "tenantry pgbouncer init --to pooler",
+        ),
+    )
+    for name, run, says, example in kinds:
+        group = commands.add_parser(name, help=says).add_subparsers(required=True, metavar="ACTION")
+        init = _command(group, "init", run, says, example)
+        init.add_argument("--to", default=".", metavar="FOLDER", help="where to (default: here)")
+        init.add_argument("--force", action="store_true", help="write over what is there")
+        if name == "pgbouncer":
+            init.add_argument("--listen-port", type=_port, default=6432, help="PgBouncer's port (default: 6432)")
+        else:
+            init.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
+            init.add_argument(
+                "--workers", type=_count, help="worker processes (default: TENANTRY_WORKERS, or one a core)"
+            )
 
 
 def _alerts(commands: Any) -> None:
