@@ -59,5 +59,6 @@ def notify(state: str) -> None:
     if address[:1] not in ("/", "@"):
         return
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.setblocking(False)  # a manager that does not read must not hold us up
         sender.connect("\0" + address[1:] if address[0] == "@" else address)
         sender.send(state.encode())
