@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -92,3 +93,9 @@ def test_what_a_transaction_cannot_plant_is_judged_from_values(
     worse = msgspec.structs.replace(facts, server=[*others, Thing(kind, name, "x")])
     assert [one.check for one in server.judge(worse)] == [check]
     assert [one.check for one in server.judge(facts)] == []
+
+
+def test_the_page_lists_every_check() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "guides" / "verify.md").read_text("utf-8")
+    for number, check in CHECKS.items():
+        assert f"| {number} | {check.name} | {check.level} | {check.gain} |" in page

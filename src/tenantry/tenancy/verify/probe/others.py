@@ -50,7 +50,10 @@ def plain(facts: Facts) -> Iterator[Attempt]:
                     f"select count(*) from (select * from {one.name}) q",
                     "refused",
                 )
-            yield Attempt("table", one.name, "insert a row", f"insert into {one.name} default values", "refused")
+            if not _may(facts, one, "insert"):
+                yield Attempt("table", one.name, "insert a row", f"insert into {one.name} default values", "refused")
+            if _may(facts, one, "delete") and "expires" not in one.columns:
+                continue  # what of it may be deleted, its policy says: the tenant's own
             yield Attempt(
                 "table",
                 one.name,
@@ -71,6 +74,15 @@ def _may_read(facts: Facts, table: Relation) -> bool:
         return False
     return any(
         one.relation == table.oid and one.role == facts.subject.role and one.privilege == "select" and not one.columns
+        for one in facts.registry.grants
+    )
+
+
+def _may(facts: Facts, table: Relation, privilege: str) -> bool:
+    if facts.registry is None:
+        return False
+    return any(
+        one.relation == table.oid and one.role == facts.subject.role and one.privilege == privilege
         for one in facts.registry.grants
     )
 
