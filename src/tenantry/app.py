@@ -349,6 +349,7 @@ class _Open:
         self.pulse: Pulse
         self.dispatcher: Dispatcher
         self.handle: Handler
+        self.beside: dict[str, Callable[[Request, Callable[[Response], None]], None]]
         self.listener: OpsListener | None = None
 
     @classmethod
@@ -431,19 +432,32 @@ class _Open:
                 for mount in app.mounts(settings.base_path)
             ]  # fmt: skip
             self.dispatcher = Dispatcher(road, places)
-            self.handle = self._metrics_too if settings.public_metrics else self.dispatcher.handle
+            self.beside = self._paths_beside()
+            self.handle = self._with_beside if self.beside else self.dispatcher.handle
             stack.callback(self.dispatcher.close)
             self.stack = stack.pop_all()
         return self
 
-    def _metrics_too(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
-        """The dispatcher, and `/metrics` beside it: only where it was asked for."""
+    def _paths_beside(self) -> dict[str, Callable[[Request, Callable[[Response], None]], None]]:
+        """What is served beside procedures and sign-in, where it was asked for; otherwise a request pays nothing for it."""
         from tenantry.ops import METRICS_PATH, scrape
 
-        if request.path == METRICS_PATH and request.method == "GET":
-            respond(scrape(self.health, request))
-            return None
-        return self.dispatcher.handle(request, respond)
+        found: dict[str, Callable[[Request, Callable[[Response], None]], None]] = {}
+        if self.settings.public_metrics:
+            found[METRICS_PATH] = lambda request, respond: respond(scrape(self.health, request))
+        if self.settings.pagerduty_secret is not None:
+            from tenantry.ops.incidents.pagerduty import PATH, Webhook
+
+            found[PATH] = Webhook(self.settings.pagerduty_secret, self.settings.home).handle
+        return found
+
+    def _with_beside(self, request: Request, respond: Callable[[Response], None]) -> Running | None:
+        """The dispatcher, with those paths before it."""
+        answer = self.beside.get(request.path)
+        if answer is None:
+            return self.dispatcher.handle(request, respond)
+        answer(request, respond)
+        return None
 
     def listen_for_ops(self) -> None:
         """The ops listener in this worker, where no supervisor has one; of several workers the first one's."""
