@@ -32,11 +32,17 @@ COUNTER = """
 create table counters (id int not null, n int not null default 0, primary key (id));
 select tenantry.protect('counters');
 """
-PUBLISH = "select tenantry.publish(array['counters.moved'], array['{\"id\": 1, \"body\": \"a note of usual length, say forty bytes\"}']);\n"
-WAYS = {"without events": "", "publish, told after the commit": PUBLISH, "publish, NOTIFY in it": PUBLISH + "notify tenantry_events, '0011223344556677';\n"}
+PUBLISH = 'select tenantry.publish(array[\'counters.moved\'], array[\'{"id": 1, "body": "a note of usual length, say forty bytes"}\']);\n'
+WAYS = {
+    "without events": "",
+    "publish, told after the commit": PUBLISH,
+    "publish, NOTIFY in it": PUBLISH + "notify tenantry_events, '0011223344556677';\n",
+}
 
 
-def publishers(database: Database, programs: Path, seconds: int, rounds: int, *, same_tenant: bool, delays: tuple[int, ...]) -> None:
+def publishers(
+    database: Database, programs: Path, seconds: int, rounds: int, *, same_tenant: bool, delays: tuple[int, ...]
+) -> None:
     tokens = []
     for n in range(32):
         slug = "same" if same_tenant else f"p{n}"
@@ -55,7 +61,9 @@ def publishers(database: Database, programs: Path, seconds: int, rounds: int, *,
         for _ in range(rounds):
             for way, more in WAYS.items():
                 script = folder / "script.sql"
-                chosen = "".join(f"\\elif :client_id = {n}\nselect tenantry.enter('{t}'::bytea);\n" for n, t in enumerate(tokens))
+                chosen = "".join(
+                    f"\\elif :client_id = {n}\nselect tenantry.enter('{t}'::bytea);\n" for n, t in enumerate(tokens)
+                )
                 script.write_text(
                     "begin;\n\\if false\n" + chosen + "\\endif\n"
                     "update counters set n = n + 1 where id = :client_id;\n" + more + "commit;\n"
@@ -71,7 +79,9 @@ def publishers(database: Database, programs: Path, seconds: int, rounds: int, *,
         where = "one tenant and topic" if same_tenant else "a tenant each"
         for way, tps in found.items():
             middle = statistics.median(tps)
-            print(f"| {where}, {f'{delay} ms' if delay else 'this disk'} | {way} | {middle:,.0f} | {middle / base:.2f} |")
+            print(
+                f"| {where}, {f'{delay} ms' if delay else 'this disk'} | {way} | {middle:,.0f} | {middle / base:.2f} |"
+            )
     for left in folder.iterdir():
         left.unlink()
     folder.rmdir()
@@ -110,7 +120,9 @@ async def delivery(database: Database, subscribers: int) -> None:
             await asyncio.sleep(0.02)
         delays.sort()
         p50, p99 = (1000 * delays[int(len(delays) * q)] for q in (0.5, 0.99))
-        print(f"\n{subscribers} subscribers of one topic: commit to delivery p50 {p50:.1f} ms, p99 {p99:.1f} ms; {each / 1000:.1f} kB each")
+        print(
+            f"\n{subscribers} subscribers of one topic: commit to delivery p50 {p50:.1f} ms, p99 {p99:.1f} ms; {each / 1000:.1f} kB each"
+        )
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

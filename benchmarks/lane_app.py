@@ -8,4 +8,6 @@ app = Tenantry()
 @app.router("bench").query
 def sleep(ctx: Ctx, seconds: float) -> Statement[str]:
     """Nothing, after so many seconds; `users.get`'s work stands in for that of a real statement."""
-    return ctx.db.one(str, "select case when $1::float8 > 0 then pg_sleep($1::float8)::text else tenantry.role() end", seconds)
+    return ctx.db.one(
+        str, "select case when $1::float8 > 0 then pg_sleep($1::float8)::text else tenantry.role() end", seconds
+    )

@@ -89,6 +89,12 @@ def test_above_the_rate_good_and_quick_calls_have_no_line_and_are_counted() -> N
     assert none.lines == []
 
 
+def test_health_has_no_lines() -> None:
+    lines: list[str] = []
+    RequestLines(lines.append, {"health.check": "query"}).add("health.check", 503, None, 0.0, 0.1, None, "r-1", [])
+    assert lines == []
+
+
 def test_above_info_only_the_servers_faults_have_lines() -> None:
     kept = Kept(has_good=False)
     for status, code in ((200, None), (404, "NOT_FOUND"), (500, "INTERNAL_SERVER_ERROR")):

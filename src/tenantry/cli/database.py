@@ -8,7 +8,7 @@ import secrets
 import shlex
 import shutil
 
-from tenantry.cli.place import AppNotFound, embedded, load, migrations, ready, say, show, tell
+from tenantry.cli.place import AppNotFound, embedded, kept, load, migrations, ready, say, show, tell, url_of
 from tenantry.errors import DatabaseNotReady
 from tenantry.settings import Settings
 
@@ -141,8 +141,8 @@ def _environment() -> dict[str, str]:
 
 
 def env(arguments: argparse.Namespace) -> int:
-    """Lines for `eval`: with them psql reaches the database without a prompt."""
-    found = _environment()
+    """Lines for `eval`: with them psql reaches the database without a prompt, and curl the API and the ops listener."""
+    found = _environment() | _urls(Settings.load())
     if arguments.json:
         show(found)
     else:
@@ -150,6 +150,15 @@ def env(arguments: argparse.Namespace) -> int:
             if name != "DATABASE_URL":  # it would turn the next command from our own server to "given by you"
                 say(f"export {name}={shlex.quote(value)}")
     return 0
+
+
+def _urls(settings: Settings) -> dict[str, str]:
+    """Where API and ops listener were last served from this TENANTRY_HOME."""
+    found = {"API_URL": url_of(settings)}
+    port = settings.ops_port or kept(settings).get("ops_port")
+    if port:
+        found["OPS_URL"] = f"http://{settings.ops_host}:{port}"
+    return found
 
 
 def psql(arguments: argparse.Namespace) -> int:

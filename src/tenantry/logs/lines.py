@@ -40,7 +40,7 @@ class RequestLines:
         *,
         is_text: bool = False,
         has_colour: bool = False,
-        rate: int = 1000,
+        rate: int = 200,
         slow_ms: float = 1000.0,
         has_good: bool = True,
     ) -> None:
@@ -69,6 +69,8 @@ class RequestLines:
                 if path.isprintable()
             }
             self._heads[OTHER] = f'"procedure":"{OTHER}"'
+        # A load balancer asks every second: what health says is in the metrics.
+        self._heads.update(dict.fromkeys((path for path in procedures if path.startswith("health.")), ""))
 
     def add(
         self,
@@ -96,7 +98,9 @@ class RequestLines:
         if moment != self._moment:
             self._tick(moment)
         head = self._heads.get(procedure)
-        if head is None:
+        if not head:
+            if head is not None:
+                return
             head = self._heads[OTHER]
         tenant = None if inside is None else inside.tenant_bytes
         shown = "" if tenant is None else self._tenants.get(tenant) or self._show(tenant)

@@ -381,7 +381,7 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
             0,
             1_000_000,
         ),
-    ] = 1000
+    ] = 200
     ops_host: Annotated[str, Setting("TENANTRY_OPS_HOST", "Address of the ops listener (health, metrics).")] = (
         "127.0.0.1"
     )
