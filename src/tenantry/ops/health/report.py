@@ -223,12 +223,14 @@ class Health:
             and not is_newer(checks["migrations"])
             and not is_draining
         )
-        fields = {
+        fields: dict[str, Any] = {
             "ready": is_ready,
             "timestamp": timestamp(),
             "checks": {name: check.status for name, check in checks.items()},
             "draining": is_draining,
         }
+        if not is_ready:
+            fields["why"] = [f"{name}: {check.message}" for name, check in checks.items() if check.status != "up"]
         return msgspec.json.encode(fields), 200 if is_ready else 503
 
     def _answered_for(self) -> list[Figures]:
