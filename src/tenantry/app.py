@@ -24,6 +24,7 @@ from tenantry.signals import Signals
 if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
+    from tenantry.auth import SignIn
     from tenantry.context import Visitor
     from tenantry.db import Pool
     from tenantry.dispatch import Dispatcher, ResponseInfo, ResponseMeta
@@ -190,11 +191,12 @@ class Tenantry(Generic[Resources]):
 
     def procedures(self) -> dict[str, Procedure[..., Any]]:
         """Wire path → procedure, the built-in ones included. Raises NameClash and the other errors of definition."""
+        from tenantry.auth.procedures import routers
         from tenantry.ops import health_router
         from tenantry.tenancy import tenants_router, users_router
 
         table: dict[str, Procedure[..., Any]] = {}
-        built_in = (users_router(), tenants_router(), health_router(self._probe))
+        built_in = (users_router(), tenants_router(), health_router(self._probe), *routers(self._sign_in))
         for router in self._with_built_in(built_in):
             for procedure in router.procedures:
                 other = table.setdefault(procedure.path, procedure)
@@ -219,6 +221,9 @@ class Tenantry(Generic[Resources]):
         need = procedure.need
         if need is not None and "." in need and need not in self._permissions:
             raise PermissionUnknown(procedure=procedure.path, permission=need)
+
+    def _sign_in(self) -> SignIn | None:
+        return None if self._state is None else self._state.dispatcher.road.auth
 
     def _probe(self) -> Health | None:
         return None if self._state is None else self._state.health
@@ -421,6 +426,8 @@ class _Open:
                 batch_share=max(1, settings.pool_size // 2),
                 is_development=settings.env == "development",
                 watch=watch,
+                asking_origins=auth.configuration.asking_origins
+                | frozenset([auth.configuration.origin] if auth.configuration.origin else []),
                 auth=auth,
                 hooks=Hooks(app._admission, app._error_data, app._response_meta),  # pyright: ignore[reportPrivateUsage]
             )

@@ -142,6 +142,11 @@ class Visitor(Generic[App]):
             raise ValueError(message)
         self.reply_headers.append((name.lower().encode("ascii"), value.encode("latin-1")))
 
+    def visit(self) -> str:
+        """What the audit trail keeps of this request: its id and the browser's name for itself."""
+        agent = "".join(c for c in self.header("user-agent") or "" if c.isprintable())[:300]
+        return json.dumps({"agent": agent, "request": self.request_id})
+
     async def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call in a thread: `await ctx.thread(requests.get, url)`. It must not use `ctx`."""
         return await asyncio.get_running_loop().run_in_executor(None, partial(function, *args, **kwargs))
@@ -160,11 +165,6 @@ class Person(Visitor[App], Generic[App]):
         self.credential = credential
         self.accounts = accounts
         self.new_session: tuple[str, datetime] | None = None
-
-    def visit(self) -> str:
-        """What the audit trail keeps of this request: its id and the browser's name for itself."""
-        agent = "".join(c for c in self.header("user-agent") or "" if c.isprintable())[:300]
-        return json.dumps({"agent": agent, "request": self.request_id})
 
     def set_session(self, token: str, expires: datetime) -> None:
         """The session goes on under another token: the answer sets the session cookie."""

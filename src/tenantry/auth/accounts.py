@@ -106,3 +106,22 @@ class Accounts:
             "select expires from tenantry.switch_tenant($1, $2, $3, $4)", token, new, tenant, visit
         )
         return rows[0][0]
+
+    async def peek_invitation(self, token_hash: bytes) -> tuple[str, str, str] | None:
+        """What an invitation is to: tenant, address, role; None for one that is no more."""
+        rows = await self.pool.fetch("select tenant_name, email, role from tenantry.peek_invitation($1)", token_hash)
+        return rows[0] if rows else None
+
+    async def accept_invitation(
+        self, token: bytes, token_hash: bytes, new: bytes, visit: str
+    ) -> tuple[str, datetime | None]:
+        """Use it: "ok", "other_address" or "gone", and the new session's end. Raises Unauthorized."""
+        rows = await self.pool.fetch(
+            "select outcome, expires from tenantry.accept_invitation($1, $2, $3, $4)", token, token_hash, new, visit
+        )
+        return rows[0]
+
+    async def seal(self) -> int:
+        """Seal the closed lines of the trail; how many."""
+        rows = await self.pool.fetch("select tenantry.audit_seal()")
+        return rows[0][0]

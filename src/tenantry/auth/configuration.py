@@ -64,6 +64,7 @@ class Configuration(Struct, frozen=True):
     update_age: int
     absolute_age: int
     sign_up: str
+    founds_tenants: bool
     links_verified: bool
     stores_tokens: bool
     has_limits: bool
@@ -99,6 +100,7 @@ def configuration(settings: Settings, made_secret: bytes | None = None) -> Confi
         update_age=min(settings.auth_session_update_age, settings.auth_session_max_age),
         absolute_age=settings.auth_session_absolute_age,
         sign_up=settings.auth_sign_up,
+        founds_tenants=settings.tenant_sign_up == "anyone",
         links_verified=settings.auth_link_verified_email,
         stores_tokens=settings.auth_store_provider_tokens,
         has_limits=settings.auth_rate_limits == "on" or settings.env == "production",

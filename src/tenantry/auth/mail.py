@@ -84,6 +84,17 @@ class Post:
             await asyncio.wait(self._sending, timeout=SMTP_SECONDS)
 
 
+def send_now(server: Secret, sender: str, mail: Mail) -> None:
+    """Send from a command, without an event loop. Raises what smtplib and the disk raise."""
+    scheme, _, rest = server.reveal().partition(":")
+    if scheme == "dir":
+        keep(Path(rest), mail)
+    elif scheme == "console":
+        sys.stderr.write(f"--- mail to {mail.to}: {mail.subject}\n{mail.text}\n---\n")
+    else:
+        deliver(server.reveal(), message(mail, sender))
+
+
 def keep(folder: Path, mail: Mail) -> None:
     """One JSON file a mail, in the order of sending."""
     import time

@@ -90,7 +90,8 @@ def document(configuration: Configuration, nonce: str, title: str, body: str) ->
     )
 
 
-def _form(action: str, fields: list[Field], inside: str, kind: str = "") -> str:
+def form(action: str, fields: list[Field], inside: str, kind: str = "") -> str:
+    """A form that posts; `inside` is HTML of ours."""
     hidden = "".join(f'<input type="hidden" name="{escape(f.name)}" value="{escape(f.value)}">' for f in fields)
     return f'<form action="{escape(action)}" method="post"{kind}>{hidden}{inside}</form>'
 
@@ -110,7 +111,7 @@ def sign_in(
         parts.append(f"<p><small>{escape(_code(error))}, request {escape(request_id)}</small></p>")
     links = [p for p in configuration.providers.values() if p.type == "oidc"]
     parts += [
-        _form(f"{base}/signin/{p.id}", fields, f'<button class="first">Sign in with {escape(p.name)}</button>')
+        form(f"{base}/signin/{p.id}", fields, f'<button class="first">Sign in with {escape(p.name)}</button>')
         for p in links
     ]
     if any(p.type == "email" for p in configuration.providers.values()):
@@ -121,7 +122,7 @@ def sign_in(
             '<input id="email" type="email" name="email" autocomplete="email" required maxlength="254">'
             '<button class="first">Send me a link</button>'
         )
-        parts.append(_form(f"{base}/signin/email", fields, inside))
+        parts.append(form(f"{base}/signin/email", fields, inside))
     if not configuration.providers:
         parts.append("<p>No way to sign in is set up here.</p>")
     return document(configuration, nonce, "Sign in", "".join(parts))
@@ -134,7 +135,7 @@ def _code(error: str) -> str:
 def sign_out(configuration: Configuration, nonce: str, base: str, csrf: str, callback: str) -> str:
     """Asks; the button does it."""
     fields = [Field("csrfToken", csrf), Field("callbackUrl", callback)]
-    body = "<p>Do you want to sign out on this device?</p>" + _form(
+    body = "<p>Do you want to sign out on this device?</p>" + form(
         f"{base}/signout", fields, '<button class="first">Sign out</button>'
     )
     return document(configuration, nonce, "Sign out", body)
@@ -164,7 +165,7 @@ def verify_request(
             '<button class="first">Sign in</button>'
         )
         fields = [Field("csrfToken", csrf), Field("flow", flow)]
-        body += _form(f"{base}/callback/email", fields, inside, ' class="code"')
+        body += form(f"{base}/callback/email", fields, inside, ' class="code"')
     return document(configuration, nonce, "Look into your mail", body)
 
 
@@ -173,7 +174,7 @@ def confirm_email(
 ) -> str:
     """The link's page: opening it changes nothing, the button signs in."""
     fields = [Field("csrfToken", csrf), Field("email", address), Field("token", token), Field("callbackUrl", callback)]
-    body = f"<p>Sign in as <strong>{escape(address)}</strong>?</p>" + _form(
+    body = f"<p>Sign in as <strong>{escape(address)}</strong>?</p>" + form(
         f"{base}/callback/email", fields, '<button class="first">Sign in</button>'
     )
     return document(configuration, nonce, "Sign in", body)

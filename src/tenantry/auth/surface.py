@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from functools import partial
 from urllib.parse import quote
 
-from tenantry.auth import by_email, cookie, csrf, pages, session_actions, signing_in
+from tenantry.auth import by_email, cookie, csrf, invited, pages, session_actions, signing_in
 from tenantry.auth.accounts import Accounts, Limit
 from tenantry.auth.address import go_on_to
 from tenantry.auth.answer import Answer, as_json, as_page, redirect
@@ -22,13 +23,14 @@ from tenantry.auth.configuration import BASE, Configuration, Provider
 from tenantry.auth.credential import Headers
 from tenantry.auth.mail import Post
 from tenantry.auth.oidc import Client
-from tenantry.auth.visit import BadVisit, HttpRequest, Visit
-from tenantry.errors import TenantryError
+from tenantry.auth.visit import BadVisit, HttpRequest, Visit, origin
+from tenantry.errors import PreconditionFailed, TenantryError
 from tenantry.signals import Signals
 
 log = logging.getLogger("tenantry.auth")
 Respond = Callable[[int, bytes, Headers], None]
 Action = Callable[["SignIn", Visit], Awaitable[Answer]]
+SEAL_SECONDS = 60.0
 ON_ERROR_PAGE = frozenset({"AccessDenied", "Verification", "Configuration"})
 
 
@@ -47,6 +49,16 @@ class SignIn:
             if provider.type == "oidc"
         }
         self._running: set[asyncio.Task[None]] = set()
+        self._sealing = self.loop.create_task(self._seal_the_trail())
+
+    async def _seal_the_trail(self) -> None:
+        """Chain what is closed, each minute; of all workers one does it at a time, and the others find nothing to do."""
+        while True:
+            await asyncio.sleep(SEAL_SECONDS * (0.75 + random.random() / 2))  # noqa: S311 - jitter is no secret
+            try:
+                await self.accounts.seal()
+            except TenantryError as error:
+                log.warning("the trail was not sealed: %s", error.code)
 
     def _report(self, provider: str, is_up: bool) -> None:
         """From worker threads: counters are the loop's."""
@@ -133,7 +145,8 @@ class SignIn:
             await self.accounts.note("cookie_duplicate", "session-token", visit.note())
 
     async def close(self) -> None:
-        """Let what runs end, within two seconds."""
+        """Stop sealing; let what runs end, within two seconds."""
+        self._sealing.cancel()
         if self._running:
             await asyncio.wait(self._running, timeout=2.0)
         await self.post.close()
@@ -214,6 +227,22 @@ class SignIn:
         sender = visit.sender_key()
         return await self.accounts.wait_of([(f"{key}:{sender}", *rest) for key, *rest in limits])  # pyright: ignore[reportArgumentType] - the tuple's tail
 
+    async def limited(self, key: str, most: int, seconds: int) -> bool:
+        """Count something that is no sender; whether it was too often."""
+        return self.configuration.has_limits and await self.accounts.wait_of([(key, most, seconds, 1)]) > 0
+
+    def origin_for(self, headers: Headers) -> str:
+        """The public origin, for a link in a mail that a procedure sends. Raises PreconditionFailed where none can be trusted."""
+        try:
+            return origin(headers, None, self.configuration)
+        except BadVisit:
+            message = "No link can be made: AUTH_URL is not set"
+            raise PreconditionFailed(message) from None
+
+    async def send_invitation(self, own: str, to: str, tenant: str, role: str, token: str) -> None:
+        """The mail with the invitation's link."""
+        await self.post.send(invited.mail(own, to, tenant, role, token, self.configuration.theme_name))
+
     def too_many(self, visit: Visit, seconds: int) -> Answer:
         """429 in the shape that the client can read."""
         url = f"{visit.origin}{BASE}/signin?error=RateLimited"
@@ -285,5 +314,6 @@ ACTIONS: dict[str, dict[str, Action]] = {
     "signout": {"GET": session_actions.sign_out_page, "POST": session_actions.sign_out},
     "error": {"GET": error_page},
     "verify-request": {"GET": by_email.verify_request},
+    "invitation": {"GET": invited.look, "POST": invited.accept},
 }
 """Path under /api/auth → method → what answers."""

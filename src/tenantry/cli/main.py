@@ -91,7 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
     create.add_argument("--tenant", required=True, help="slug or id")
     create.add_argument("--email", required=True)
     create.add_argument("--ttl", default="1 day", help="how long it lives, as PostgreSQL's interval (default: 1 day)")
-    secret = commands.add_parser("secret", help="secrets that the database keeps").add_subparsers(
+    secret = commands.add_parser("secret", help="secrets: AUTH_SECRET, and the database's own").add_subparsers(
         required=True, metavar="ACTION"
     )
     rotate = _command(
@@ -125,6 +125,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="with --url and --probe, twice: two tenants to cross between, and what the setting is for each where it differs",
     )  # fmt: skip
     _add_typescript(commands)
+    _people(commands, secret)
     _command(
         commands,
         "settings",
@@ -313,6 +314,62 @@ def _add_typescript(commands: Any) -> None:
     types.add_argument(
         "--transformer", choices=("none", "superjson"), help="what the client's links speak (default: none)"
     )
+
+
+def _people(commands: Any, secret: Any) -> None:
+    """Tenants, the trail, the secret, and who comes over from Auth.js."""
+    tenants = commands.add_parser("tenants", help="tenants, by an operator").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    made = _command(
+        tenants, "create", "tenants:create", "make a tenant and invite its first owner",
+        "tenantry tenants create 'Acme Inc' --owner ann@acme.example",
+    )  # fmt: skip
+    made.add_argument("name", help="its name")
+    made.add_argument("--owner", required=True, metavar="EMAIL", help="who is invited to own it")
+    made.add_argument("--slug", help="its short name in URLs (default: from the name)")
+    made.add_argument("--mail", action="store_true", help="send the invitation by AUTH_EMAIL_SERVER as well")
+    trail = commands.add_parser("audit", help="the audit trail").add_subparsers(required=True, metavar="ACTION")
+    checked = _command(
+        trail,
+        "verify",
+        "audit:verify",
+        "prove that no line of the trail was changed",
+        "tenantry audit verify --expect 3fd0…",
+    )
+    checked.add_argument("--expect", metavar="HASH", help="a hash that was noted earlier must still stand in the chain")
+    _command(
+        trail, "seal", "audit:seal", "seal what is closed, now (the server does so each minute)", "tenantry audit seal"
+    )
+    out = _command(
+        trail, "export", "audit:export", "the trail as JSON lines", "tenantry audit export --tenant acme --since 2026-01-01",
+        has_json=False,
+    )  # fmt: skip
+    out.add_argument("--tenant", help="slug or id; all without it")
+    out.add_argument("--since", help="from this moment on (PostgreSQL's timestamp)")
+    out.add_argument("--until", help="before this moment")
+    pruned = _command(
+        trail, "prune", "audit:prune", "delete sealed batches that are old", "tenantry audit prune --keep '400 days'"
+    )
+    pruned.add_argument(
+        "--keep", required=True, help="how old lines may become, as PostgreSQL's interval; 30 days at least"
+    )
+    rotated = _command(
+        secret, "rotate", "auth_secret:rotate", "put a new AUTH_SECRET into .env; the old one goes on verifying",
+        "tenantry secret rotate",
+    )  # fmt: skip
+    rotated.add_argument("--file", default=".env", help="the file to edit (default: .env)")
+    rotated.add_argument(
+        "--drop-old", action="store_true", help="the old one verifies nothing any more: it leaked, or a day has passed"
+    )
+    taken = commands.add_parser("auth", help="sign-in").add_subparsers(required=True, metavar="ACTION")
+    source = _command(
+        taken, "import", "auth_import:run", "take people, accounts and sessions over from an Auth.js database",
+        "tenantry auth import postgresql://app@127.0.0.1/old --tenant acme",
+    )  # fmt: skip
+    source.add_argument("source", help="URL of the Auth.js database (PostgreSQL adapter, or Prisma's tables)")
+    source.add_argument("--tenant", help="slug or id: everybody becomes a member of it")
+    source.add_argument("--dry-run", action="store_true", help="only count")
 
 
 def _command(

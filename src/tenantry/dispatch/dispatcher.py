@@ -12,7 +12,7 @@ from tenantry.dispatch.lines import LineStream
 from tenantry.dispatch.road import Place, Road
 from tenantry.dispatch.sockets import Refused, accept
 from tenantry.dispatch.visit import known_headers
-from tenantry.errors import NotFound, RpcError
+from tenantry.errors import NotFound, RpcError, Unauthorized
 from tenantry.http import TOO_LARGE, Accept, Intake, Request, Respond, Response, Running, allowed, preflight
 from tenantry.rpc import Parsed, RpcRequest, parse
 from tenantry.rpc.call import wants_lines
@@ -53,6 +53,10 @@ class Dispatcher:
         if place is None:
             exchange = Exchange(road, self.first, request, respond, next(self.request_ids), cors)
             exchange.refuse(NotFound(f"Nothing is served at this path; procedures are under {self.first.prefix}"))
+            return None
+        if b"tnt_live_" in request.query:
+            exchange = Exchange(road, place, request, respond, next(self.request_ids), cors)
+            exchange.refuse(Unauthorized("An API key never goes into the URL; send it as Authorization: Bearer"))
             return None
         if method == "HEAD":
             respond(Response(204, b"", cors))

@@ -45,6 +45,8 @@ class Road(Struct, frozen=True):
     """How many calls of one batch may hold a connection at once, so that one batch never takes the whole pool."""
     is_development: bool
     watch: SessionWatch
+    asking_origins: frozenset[str]
+    """Origins whose pages may act with a cookie, beside the host that is asked: our public one, and listed ones."""
     auth: SignIn
     hooks: Hooks = Hooks()
 

@@ -129,7 +129,7 @@ class Run:
         credential = visit.credential
         if credential is None:
             raise Unauthorized
-        if procedure.type == "mutation" and is_cross_site(visit.headers, credential, road.origins):
+        if procedure.type == "mutation" and is_cross_site(visit.headers, credential, road.asking_origins):
             message = "This request comes from another site"
             raise Forbidden(message)
         if procedure.scope == "person":
@@ -140,7 +140,8 @@ class Run:
             Entry(
                 credential.token,
                 procedure.type != "mutation",
-                procedure.need,
+                # A key's scopes name procedures, so that enter() must hear which one it is.
+                procedure.need if credential.source != "api_key" else f"{procedure.path} {procedure.need or ''}",
                 visit.believed_tenant,
                 procedure.path,
                 procedure.deadline_ms or road.deadline_ms,

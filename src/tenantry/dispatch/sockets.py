@@ -79,7 +79,7 @@ class WebSocket(Visit):
             known = known_headers(request.headers)
             known.pop(b"idempotency-key", None)
             self.identify(known)
-            if self.credential is not None and is_cross_site(request.headers, self.credential, road.origins):
+            if self.credential is not None and is_cross_site(request.headers, self.credential, road.asking_origins):
                 message = "This WebSocket is opened by another site"
                 raise Forbidden(message)
         except RpcError as error:

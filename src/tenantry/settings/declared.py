@@ -471,6 +471,13 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         Literal["invited", "open"],
         Setting("AUTH_SIGN_UP", "Who may become a person here: the invited alone, or anybody who signs in."),
     ] = "invited"
+    tenant_sign_up: Annotated[
+        Literal["operator", "anyone"],
+        Setting(
+            "TENANTRY_TENANT_SIGN_UP",
+            "Who may found a tenant: `tenantry tenants create` alone, or any signed-in person.",
+        ),
+    ] = "operator"
     auth_link_verified_email: Annotated[
         bool,
         Setting(

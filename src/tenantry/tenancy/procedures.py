@@ -101,10 +101,11 @@ def users_router() -> Router:
         if role is not UNSET:
             changed = ctx.db.one(
                 User,
-                "select id, email, name, role, created_at from tenantry.set_role($1, $2, $3)",
+                "select id, email, name, role, created_at from tenantry.set_role($1, $2, $3, $4)",
                 id,
                 role,
                 None if name is UNSET else name,
+                ctx.visit(),
             )
             return ctx.db.announce(changed, CHANGED)
         if name is UNSET:
@@ -123,7 +124,7 @@ def users_router() -> Router:
     @users.mutation
     def delete(ctx: Ctx[Any], id: UUID) -> Statement[UUID]:  # noqa: A002 - the wire's word
         """End a membership: one's own (leave), or another's as admin and up."""
-        return ctx.db.announce(ctx.db.one(UUID, "select tenantry.remove_member($1)", id), CHANGED)
+        return ctx.db.announce(ctx.db.one(UUID, "select tenantry.remove_member($1, $2)", id, ctx.visit()), CHANGED)
 
     @users.subscription
     async def changed(ctx: Ctx[Any], last_event_id: str | None = None) -> AsyncIterator[Tracked[UserChanged]]:
