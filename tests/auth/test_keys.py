@@ -10,11 +10,15 @@ import pytest
 
 from tenantry import Ctx, Statement, Tenantry
 from tenantry.auth.credential import checksum, find_credential
-from tests.attacks.test_rls import NOTES
 from tests.auth.browser import Browser, signing_in
 from tests.auth.test_members import join, owner_of
 from tests.conftest import Database
 from tests.harness import Client
+
+NOTES = """
+create table notes (id uuid primary key default gen_random_uuid(), body text not null, created_at timestamptz not null default now());
+select tenantry.protect('notes');
+"""
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tenantry.cli.main import main
 from tenantry.cli.auth_secret import needs_rotation, rotated_text
+from tenantry.cli.main import main
 from tenantry.errors import SettingsFaulty
 from tenantry.settings import Secret, Settings
 from tenantry.settings.dotenv import parse
