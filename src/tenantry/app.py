@@ -426,8 +426,8 @@ class _Open:
                 batch_share=max(1, settings.pool_size // 2),
                 is_development=settings.env == "development",
                 watch=watch,
-                asking_origins=auth.configuration.asking_origins
-                | frozenset([auth.configuration.origin] if auth.configuration.origin else []),
+                asking_origins=auth.configuration.asking_origins,
+                own_origin=auth.configuration.origin,
                 auth=auth,
                 hooks=Hooks(app._admission, app._error_data, app._response_meta),  # pyright: ignore[reportPrivateUsage]
             )

@@ -161,7 +161,7 @@ class Opened:
 TYPES_ALL = {
     "str": "text", "empty": "", "int": 42, "neg": -7, "zero": 0, "float": 1.5, "big": 9007199254740991, "exp": 1e21,
     "yes": True, "no": False, "nil": None, "list": [1, "two", None, [3]], "none": [], "obj": {"k": {"deep": [{"v": 1}]}},
-    "void": {}, "unicode": "žluťoučký kůň – 你好 – مرحبا – 👩‍👩‍👧‍👦",  # noqa: RUF001 - as the reference has it
+    "void": {}, "unicode": "žluťoučký kůň – 你好 – مرحبا – 👩‍👩‍👧‍👦",
     "escapes": "\"\\/\b\f\n\r\t\u0000\u2028\u2029</script>", "": "empty key", "a.b": "dotted key", "0": "digit key",
 }  # fmt: skip
 

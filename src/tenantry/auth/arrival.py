@@ -18,8 +18,8 @@ log = logging.getLogger("tenantry.auth")
 
 
 def now() -> int:
-    """Unix seconds."""
-    return int(time.time())
+    """Unix milliseconds."""
+    return time.time_ns() // 1_000_000
 
 
 def arrived(sign_in: SignIn, visit: Visit, signed_in: SignedIn, token: str, url: str) -> Answer:

@@ -72,10 +72,10 @@ def _session_cookie(header: bytes) -> Credential | None:
     return None
 
 
-def is_cross_site(headers: Headers, credential: Credential, origins: Container[str]) -> bool:
+def is_cross_site(headers: Headers, credential: Credential, origins: Container[str], own: str | None = None) -> bool:
     """Whether a mutation that a cookie authenticates was sent by another site's page.
 
-    A browser sends `Origin` with every POST: it must be the host that is asked, or listed in `origins`.
+    A browser sends `Origin` with every POST: it must be the host that is asked, our public origin `own`, or listed in `origins`.
     `Sec-Fetch-Site: cross-site` is refused as well. Bearer tokens are not sent by browsers on their own and need neither.
     """
     if credential.source != "cookie":
@@ -92,7 +92,9 @@ def is_cross_site(headers: Headers, credential: Credential, origins: Container[s
             fetch_site = value
     if origin is not None:
         is_listed = origin.decode("latin-1") in origins
-        is_own = host is not None and origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
+        is_own = origin.decode("latin-1") == own or (
+            host is not None and origin.lower() in (b"http://" + host.lower(), b"https://" + host.lower())
+        )
         if not (is_listed or is_own):
             return True
     return fetch_site == b"cross-site" and not is_listed

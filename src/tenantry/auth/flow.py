@@ -28,7 +28,7 @@ class Flow(Struct, frozen=True, array_like=True):
     intent: str
     origin: str
     issued: int
-    """Unix seconds."""
+    """Unix milliseconds."""
     session: str = ""
     """The session that was left for this sign-in; it comes back when the sign-in fails."""
 
@@ -50,7 +50,7 @@ def opened(visit: Visit, kind: str, known: Sequence[bytes], now: int) -> Flow | 
         return None
     is_good = (
         found.origin == visit.origin
-        and now - cookie.FLOW_SECONDS <= found.issued <= now + 60
+        and now - 1000 * cookie.FLOW_SECONDS <= found.issued <= now + 60_000
         and kind == kind_of(found.state)
     )
     return found if is_good else None

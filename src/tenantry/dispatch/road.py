@@ -46,7 +46,8 @@ class Road(Struct, frozen=True):
     is_development: bool
     watch: SessionWatch
     asking_origins: frozenset[str]
-    """Origins whose pages may act with a cookie, beside the host that is asked: our public one, and listed ones."""
+    """Origins whose pages may act with a cookie, beside the host that is asked and our public origin."""
+    own_origin: str | None
     auth: SignIn
     hooks: Hooks = Hooks()
 

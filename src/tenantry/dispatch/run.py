@@ -129,7 +129,9 @@ class Run:
         credential = visit.credential
         if credential is None:
             raise Unauthorized
-        if procedure.type == "mutation" and is_cross_site(visit.headers, credential, road.asking_origins):
+        if procedure.type == "mutation" and is_cross_site(
+            visit.headers, credential, road.asking_origins, road.own_origin
+        ):
             message = "This request comes from another site"
             raise Forbidden(message)
         if procedure.scope == "person":

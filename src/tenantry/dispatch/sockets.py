@@ -79,7 +79,9 @@ class WebSocket(Visit):
             known = known_headers(request.headers)
             known.pop(b"idempotency-key", None)
             self.identify(known)
-            if self.credential is not None and is_cross_site(request.headers, self.credential, road.asking_origins):
+            if self.credential is not None and is_cross_site(
+                request.headers, self.credential, road.asking_origins, road.own_origin
+            ):
                 message = "This WebSocket is opened by another site"
                 raise Forbidden(message)
         except RpcError as error:
