@@ -53,6 +53,8 @@ def publishers(
         database.admin.execute("insert into counters (tenant_id, id) values ($1, $2)", (tenant, n))
     folder = Path(database.admin.info.dbname + ".pgbench").absolute()
     folder.mkdir(exist_ok=True)
+    for setting in ("fsync", "full_page_writes"):  # which the tests' servers do without
+        database.admin.execute(f"alter system set {setting} = on")
     for delay in delays:
         database.admin.execute(f"alter system set commit_delay = {delay * 1000}")
         database.admin.execute("alter system set commit_siblings = 0")

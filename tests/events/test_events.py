@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import psycopg
 import pytest
+from pydantic import BaseModel
 
-from tenantry import Tenantry
+from tenantry import Record, Tenantry
 from tenantry.errors import EventsGone, SlowConsumer, Unauthorized
 from tests.conftest import Cluster, Database, People
 from tests.events.conftest import Said, context, listen, make, say
@@ -348,3 +350,28 @@ async def test_users_changed_tells_of_every_change_of_a_membership(
     assert foreign.heard == []
     await ear.stop()
     await foreign.stop()
+
+
+async def test_a_type_that_does_not_fit_is_said_so(app: Tenantry, people: People) -> None:
+    """Also one that nothing can be decoded to; Pydantic models fit as they do elsewhere; `object` takes anything."""
+
+    class Other(Record):
+        missing: int
+
+    class Foreign(BaseModel):
+        whatWas: str
+
+    class Odd:
+        pass
+
+    kinds = (Other, Odd, Foreign, object, dict[str, Any])
+    ears = [await listen(app, people.acme.member.token, kind=kind) for kind in kinds]
+    await say(Client(app, people.acme.owner.token), "1")
+    for ear in ears[:2]:
+        assert type(await ear.ends()).__name__ == "EventShape"
+    for ear in ears[2:]:
+        await ear.until(1)
+    assert ears[2].heard[0].data == Foreign(whatWas="1")
+    assert ears[3].heard[0].data == {"whatWas": "1", "n": 0}
+    for ear in ears:
+        await ear.stop()

@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Any, Generic, Literal, NewType, TypeVar
+from typing import Annotated, Any, Generic, Literal, NewType, NotRequired, TypeVar
 from uuid import UUID
 
 import annotated_types
 import msgspec
 import pytest
 from pydantic import AnyUrl, BaseModel
-from typing_extensions import TypeAliasType
+from typing_extensions import TypeAliasType, TypedDict
 
 from tenantry import UNSET, BigInt, Meta, Problem, Record, Router, Tenantry, Unset
 from tenantry.errors import NameClash
@@ -188,6 +188,14 @@ def test_a_name_that_is_a_procedure_and_a_router_is_a_clash() -> None:
     table = {p.path: p for p in (outer.query(public=True)(b), inner.query(public=True)(c))}
     with pytest.raises(NameClash):
         declarations(table)
+
+
+def test_a_typed_dict_of_typing_extensions_is_one() -> None:
+    class Shape(TypedDict):
+        a: int
+        b: NotRequired[str]
+
+    assert "interface Shape {\n  a: number;\n  b?: string | undefined;\n}" in typed(shape=Shape)
 
 
 def test_only_the_wrappers_in_use_are_declared() -> None:

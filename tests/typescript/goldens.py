@@ -8,6 +8,7 @@ from typing import Any
 from tenantry import Tenantry
 from tenantry.rpc import Procedure
 from tenantry.rpc.typescript import declarations
+from tests.clients import trpc_fixture as fixture
 from tests.typescript import kit_sample
 from tests.typescript.everything import ErrorExtras, Locked, TooManyNotes, application
 
@@ -27,6 +28,7 @@ def golden_texts() -> dict[str, str]:
     return {
         "golden/plain.d.ts": declarations(table, problems=problems, error_data=ErrorExtras),
         "golden/superjson.d.ts": declarations(table, transformer="superjson", problems=problems),
+        "golden/fixture.d.ts": declarations(own(fixture.app), error_data=fixture.Fields),
         # By the name and at the place where the kit's own check looks for it.
         "kit/types-sample.d.ts": declarations(own(kit_sample.application()), error_data=kit_sample.Fields),
     }

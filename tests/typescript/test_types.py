@@ -12,7 +12,9 @@ from typing import Any
 import pytest
 
 from tenantry import Tenantry
+from tenantry.cli.typescript import router_text
 from tenantry.rpc.typescript import AUTH_MODULE, declarations
+from tests.clients import trpc_fixture
 from tests.clients.test_stock_clients import native
 from tests.conftest import Database
 from tests.harness import opened
@@ -57,6 +59,14 @@ def test_the_declarations_are_the_same_whatever_was_read_before() -> None:
     assert golden_texts() == golden_texts()
 
 
+def test_the_command_sees_what_an_application_speaks_and_adds_to_its_errors() -> None:
+    assert "transformer: true }" in router_text(application(transformer="superjson"), None)
+    assert "transformer: false }" in router_text(application(transformer="superjson"), "none")
+    text = router_text(trpc_fixture.app, None)
+    assert "transformer: false }" in text
+    assert "  fields: Record<string, string[]> | null;" in text
+
+
 @needs_npm
 def test_what_the_server_takes_compiles_and_what_it_refuses_does_not(build: Path) -> None:
     assert compiled("tsconfig.json") == ""
@@ -96,8 +106,6 @@ RUNS: list[tuple[str, dict[str, Any]]] = [
 async def test_what_comes_back_has_the_shape_that_the_types_say(
     database: Database, programs: Path, program: str, options: dict[str, Any]
 ) -> None:
-    if program != "plain" and not hasattr(Tenantry, "mount"):
-        pytest.skip("streams, uploads and transformers are not served yet")
     async with opened(application(**options), database) as app, native(app) as url:
         process = await asyncio.create_subprocess_exec(
             "node", str(programs / "runtime" / f"{program}.js"), env={**os.environ, "URL": url}, cwd=HERE,

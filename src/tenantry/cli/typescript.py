@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import typing
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +60,12 @@ def router_text(app: Tenantry[Any], transformer: str | None) -> str:
 
 def _spoken(app: Tenantry[Any]) -> str | None:
     """The transformer of the application's first mount."""
-    mounts: Callable[[], list[Any]] | None = getattr(app, "mounts", None)
-    return mounts()[0].transformer if mounts is not None else None
+    return app.mounts()[0].transformer
 
 
 def _added_to_errors(app: Tenantry[Any]) -> Any:
     """The type of what the application's error formatter gives; None without one, or without an annotation."""
-    add: Any = getattr(app, "_error_data", None)
+    add = app._error_data  # pyright: ignore[reportPrivateUsage] - asked for its annotation, here only
     return None if add is None else typing.get_type_hints(add, include_extras=True).get("return")
 
 

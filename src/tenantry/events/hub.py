@@ -114,7 +114,9 @@ class Hub:
         check_topic(entry.procedure, topic)
         decode = self._decoders.get(kind)
         if decode is None:
-            decode = self._decoders[kind] = msgspec.json.Decoder(kind, dec_hook=_foreign).decode
+            decode = self._decoders[kind] = msgspec.json.Decoder(
+                Any if kind is object else kind, dec_hook=_foreign
+            ).decode
         if not entry.read_only:
             entry = msgspec.structs.replace(entry, read_only=True)
         self._start()

@@ -66,7 +66,7 @@ class Subscription(Generic[T]):
         except TenantryError as error:
             self._end(error)
             raise
-        except (msgspec.ValidationError, msgspec.DecodeError) as error:
+        except (msgspec.DecodeError, ValueError, TypeError, NotImplementedError) as error:  # Pydantic's is a ValueError
             wrong = EventShape(
                 topic=self._topic,
                 type=getattr(self._kind, "__name__", str(self._kind)),

@@ -84,7 +84,7 @@ def _annotated(value: Any, annotation: list[Any], is_legacy: bool, depth: int) -
 def _inside(value: Any, annotations: dict[str, Any], is_legacy: bool, depth: int) -> None:
     """Convert what lies in `value` at each path."""
     for path, annotation in annotations.items():
-        keys = [path] if "." not in path and "\\" not in path else _keys(path, is_legacy)
+        keys = _keys(path, is_legacy) if "\\" in path else path.split(".")
         if len(keys) > MAX_DEPTH:
             _refuse("a path is too deep")
         parent = value
@@ -162,7 +162,7 @@ def _date(value: Any) -> datetime:
     moment = msgspec.convert(_text(value), datetime)
     if moment.tzinfo is None:
         raise ValueError
-    return moment.astimezone(timezone.utc)
+    return moment if moment.tzinfo is timezone.utc else moment.astimezone(timezone.utc)
 
 
 def _big(value: Any) -> BigInt:

@@ -103,9 +103,11 @@ def _float(value: Any, path: str, marks: Marks) -> Any:
 
 def _date(value: datetime, path: str, marks: Marks) -> Any:
     _mark(marks, path, ["Date"])
-    if value.tzinfo is not timezone.utc and value.tzinfo is not None:
-        value = value.astimezone(timezone.utc)
-    return value.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
+    if value.tzinfo is timezone.utc:
+        return value.isoformat(timespec="milliseconds")[:-6] + "Z"
+    if value.tzinfo is not None:
+        value = value.astimezone(timezone.utc).replace(tzinfo=None)
+    return value.isoformat(timespec="milliseconds") + "Z"
 
 
 def _bytes(value: bytes | bytearray | memoryview, path: str, marks: Marks) -> list[int]:
@@ -222,15 +224,21 @@ _plain_map = _map_of(_any, _any)
 
 def _fields_of(fields: list[tuple[str, str, Walk]], *, by_class: type) -> Walk:
     """A record: (attribute, wire name, walker) of each field. Of what is undefined the key is left out."""
-    steps = [(attribute, wire, _inside("", wire), item) for attribute, wire, item in fields]
+    steps = [(wire, _inside("", wire), item) for _, wire, item in fields]
+    names = [attribute for attribute, _, _ in fields]
+    # A struct's values in one call of msgspec's, in the order of its fields: a third of the time goes without it.
+    values_of: Callable[[Any], Any] = (
+        msgspec.structs.astuple
+        if issubclass(by_class, msgspec.Struct)
+        else lambda value: [getattr(value, n) for n in names]
+    )
 
     def walk(value: Any, path: str, marks: Marks) -> Any:
         if type(value) is not by_class:
             return _any(value, path, marks)
         plain: dict[str, Any] = {}
-        for attribute, wire, inside, item in steps:
-            member = getattr(value, attribute)
-            if item is _same and member is not UNDEFINED:
+        for member, (wire, inside, item) in zip(values_of(value), steps, strict=True):
+            if member is None or (item is _same and member is not UNDEFINED):
                 plain[wire] = member
             elif member is not UNDEFINED:
                 plain[wire] = item(member, path + (inside or ""), {} if inside is None else marks)
@@ -372,7 +380,8 @@ def _made(kind: Any) -> Walk:
         return _list_of(_walker(arguments[0]))
     if origin is dict:
         return _of_dict(*arguments)
-    if typing.is_typeddict(kind):
+    # typing_extensions' own TypedDict, too, which `typing.is_typeddict` does not know before Python 3.12.
+    if typing.is_typeddict(kind) or hasattr(kind, "__required_keys__"):
         hints = typing.get_type_hints(kind, include_extras=True)
         return _object_of(_any, {name: _late(_bare(hint)) for name, hint in hints.items()})
     if isinstance(origin, type) and issubclass(origin, msgspec.Struct):

@@ -174,6 +174,11 @@ def _takes_unset(hint: Any) -> bool:
     return UnsetType in get_args(hint)
 
 
+def is_typed_dict(kind: Any) -> bool:
+    """Also typing_extensions' own, which Pydantic asks for before Python 3.12 and `typing.is_typeddict` does not know."""
+    return typing.is_typeddict(kind) or (issubclass(kind, dict) and hasattr(cast("Any", kind), "__required_keys__"))
+
+
 def _is_named_tuple(kind: Any) -> bool:
     return issubclass(kind, tuple) and hasattr(cast("Any", kind), "_fields")
 
@@ -182,6 +187,6 @@ _KINDS: tuple[tuple[Callable[[Any], bool], Callable[[Any, Mode], Model]], ...] =
     (lambda kind: issubclass(kind, Struct), _of_struct),
     (lambda kind: hasattr(kind, "model_fields") and hasattr(kind, "model_dump"), _of_pydantic),
     (dataclasses.is_dataclass, _of_dataclass),
-    (typing.is_typeddict, _of_typed_dict),
+    (is_typed_dict, _of_typed_dict),
     (_is_named_tuple, _of_named_tuple),
 )
