@@ -482,6 +482,7 @@ class _Open:
         self.stack.callback(listener.stop)
 
     async def close(self, grace_seconds: float) -> None:
+        self.dispatcher.drain()
         # First: what subscribers wait for does not come any more, and their clients go to another worker.
         await self.hub.close()
         try:

@@ -139,9 +139,9 @@ class Dispatcher:
             return refused.answer
 
     def drain(self) -> None:
-        """The server is about to stop: clients with a WebSocket are asked to go elsewhere."""
+        """The server is about to stop: clients of streams and WebSockets are sent elsewhere."""
         for place in self.places:
-            place.broadcast_reconnect()
+            place.drain()
 
     def close(self) -> None:
         """Nothing is answered any more."""

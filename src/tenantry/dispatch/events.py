@@ -52,6 +52,7 @@ class EventStream(Exchange):
         status = add_meta(self.road, headers, 200, self.info(is_eager=True))
         self.held.write(connected(self.place.mount.sse))
         self.respond(Stream(status, headers, self.held.opened))
+        self.place.streams.add(self)
         self.run = Run(self, self, call, 0)
         self.running.append(self.run)
         self.run.start()
@@ -115,6 +116,7 @@ class EventStream(Exchange):
 
     def leave(self) -> None:
         """No pings and no end any more."""
+        self.place.streams.discard(self)
         if self.held.turn is not None:
             self.held.turn.leave()
         if self.ending is not None:

@@ -20,6 +20,7 @@ from tenantry.rpc.codec import Codec, codec_of
 
 if TYPE_CHECKING:
     from tenantry.auth import SignIn
+    from tenantry.dispatch.events import EventStream
     from tenantry.dispatch.sockets import WebSocket
     from tenantry.dispatch.watch import SessionWatch
     from tenantry.logs import RequestLines
@@ -84,6 +85,7 @@ class Place:
             allow_method_override=mount.allow_method_override,
         )
         self.sockets: set[WebSocket] = set()
+        self.streams: set[EventStream] = set()
         self.sse_pings = Rounds(mount.sse.ping_ms)
         self.sse_ends = Rounds(mount.sse.max_duration_ms)
         self.jsonl_pings = Rounds(mount.jsonl.ping_ms)
@@ -112,6 +114,12 @@ class Place:
         for socket in sockets:
             socket.abort()
         return len(sockets)
+
+    def drain(self) -> None:
+        """Send everyone elsewhere: sockets are asked to reconnect, streams end so that their clients come back."""
+        self.broadcast_reconnect()
+        for stream in list(self.streams):
+            stream.drain()
 
     def close(self) -> None:
         """Stop the timers, and cut what is still open."""

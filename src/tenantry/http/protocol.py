@@ -50,7 +50,7 @@ MAX_PIPELINED = 16
 
 
 LINGER_BYTES = 16 << 20
-LINGER_SECONDS = 5.0
+LINGER_SECONDS = 10.0
 """How much more of a refused body is taken: a client hears the answer only after it has sent what it began."""
 
 
