@@ -182,6 +182,11 @@ def test_no_secret_comes_out_anywhere(
         operations = "".join(
             call(port, "GET", f"/trpc/health.{name}", **bearer)[1] for name in ("check", "readiness", "metrics")
         )
+        # Under a stock server too the ops listener is there, since its port is set.
+        status, metrics = call(ops_port, "GET", "/metrics", **bearer)
+        assert (status, 'procedure="try.raises"' in metrics) == (200, True)
+        assert call(ops_port, "GET", "/metrics")[0] == 401
+        operations += metrics
         time.sleep(0.5)
     log = printed.read_text()
     server_log = database.value("select pg_read_file(pg_current_logfile())")
