@@ -7,11 +7,33 @@ import shutil
 import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from tests.processes.place import Place
+
+
+class Heard:
+    """The socket of NOTIFY_SOCKET, read all the time as systemd does."""
+
+    def __init__(self, path: Path) -> None:
+        self.said: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(path))
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        while word := self._socket.recv(200):
+            self.said.append(word.decode())
+
+    def close(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as end:
+            end.sendto(b"", self._socket.getsockname())
+        self._thread.join(5)
+        self._socket.close()
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
@@ -41,9 +63,7 @@ def test_files_that_are_there_and_differ_stay(place: Place) -> None:
 
 
 def test_a_socket_and_a_notification_as_systemd_gives_and_hears_them(place: Place) -> None:
-    heard = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    heard.bind(str(place.folder / "notify"))
-    heard.settimeout(60)
+    heard = Heard(place.folder / "notify")
     listener = socket.create_server(("127.0.0.1", 0))
     # What systemd does: descriptor 3, and the pid of the process that execs.
     code = (
@@ -60,19 +80,20 @@ def test_a_socket_and_a_notification_as_systemd_gives_and_hears_them(place: Plac
     port = listener.getsockname()[1]
     listener.close()
     try:
-        assert heard.recv(100) == b"READY=1", place.log.read_text()
+        place.until(lambda: "READY=1" in heard.said)
         place.port = port
         assert place.get("test.ping")["result"]["data"] == "pong"
         assert place.status()["keeper"] is None
-        assert heard.recv(100) == b"WATCHDOG=1"
+        place.until(lambda: "WATCHDOG=1" in heard.said)
         assert place.command("restart").returncode == 0
-        while heard.recv(100) != b"READY=1":
-            pass
+        place.until(lambda: heard.said.count("READY=1") == 2)
         assert place.get("test.ping")["result"]["data"] == "pong"
+        assert place.command("reload").returncode == 0
+        place.until(lambda: heard.said.count("READY=1") == 3)
+        assert any(word.startswith("RELOADING=1\nMONOTONIC_USEC=") for word in heard.said)
         os.kill(served.pid, 15)
-        while heard.recv(100) != b"STOPPING=1":
-            pass
         assert served.wait(20) == 0
+        place.until(lambda: "STOPPING=1" in heard.said)
     finally:
         heard.close()
 
