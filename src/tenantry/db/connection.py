@@ -448,7 +448,17 @@ class Connection:
             or (wrong is not None and not self.is_pooled and len(self.results) < len(self.steps))
         ):
             outcome = Outcome.ROLLED_BACK
-        if wrong is not None:
-            self._fail(trip, failure_of(wrong, outcome))
-        else:
-            self._fail(trip, WireFailure("lost", outcome, message=why))
+        failure = WireFailure("lost", outcome, message=why) if wrong is None else failure_of(wrong, outcome)
+        if (
+            outcome is Outcome.ROLLED_BACK
+            and trip.entry is not None
+            and (failure.sqlstate == "57P01" or (wrong is None and (trip.entry.read_only or not was_flushed)))
+            and not trip.verb
+            and not self.closing_at
+            and trip.repeats < MOST_REPEATS
+        ):
+            # An operator ended this back end, and it is known that nothing was changed: the runbook's kill fails no request.
+            trip.repeats += 1
+            self.pool.again(trip)
+            return
+        self._fail(trip, failure)

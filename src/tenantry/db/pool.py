@@ -96,6 +96,7 @@ class Pool:
         self.signals = signals
         self.is_accounts = not enters
         self.connections: set[Connection] = set()
+        self.is_away = False  # no connection is left, and the last try to get one failed: then nobody need wait
         self.idle: list[Connection] = []
         self.waiting: deque[Trip] = deque()
         self.lane = FastLane(self, shared) if shared and enters else None
@@ -147,6 +148,7 @@ class Pool:
         opened = await connect(self.url, enters=not self.is_accounts)
         connection = Connection(opened.pg, self, self._loop, is_named=opened.is_named, is_pooled=opened.is_pooled)
         self.connections.add(connection)
+        self.is_away = False
         if opened.is_pooled:
             self.lane = None  # a pooler gives each transaction another server, and has its own ways with a pipeline
         if self.is_closed:
@@ -177,6 +179,7 @@ class Pool:
                 self.log.warning("no connection to the database: %s", failed[0])
             pause = _next_pause(failed[0], pause)
             if not self.connections:
+                self.is_away = True
                 self._refuse_all(UNAVAILABLE)
 
     async def close(self, grace_seconds: float) -> None:
@@ -217,7 +220,7 @@ class Pool:
             return
         if self.idle and not self.is_closed:
             self.idle.pop().begin(trip)
-        elif self.is_closed or not self.connections:
+        elif self.is_closed or self.is_away:
             self.refuse(trip, UNAVAILABLE)
         elif len(self.waiting) + (0 if lane is None else len(lane.waiting)) >= self.queue:
             self.signals.pool_timeout()
@@ -233,7 +236,7 @@ class Pool:
     def again(self, trip: Trip) -> None:
         """Carry a trip once more, before all others and on a connection of its own: it changed nothing."""
         trip.connection = trip.entered = trip.result = None
-        if self.is_closed:
+        if self.is_closed or self.is_away:
             self.refuse(trip, UNAVAILABLE)
         elif self.idle:
             self.idle.pop().begin(trip)
