@@ -335,6 +335,8 @@ class Connection:
 
     def _went_wrong(self, trip: Trip, wrong: Any, steps: tuple[int, ...], results: list[Any]) -> None:
         failure = failure_of(wrong, Outcome.ROLLED_BACK)
+        # Who came in is known even if what they asked for failed: the log names the tenant.
+        trip.entered = next((result for step, result in zip(steps, results, strict=False) if step == ENTERED), None)
         self.forget(trip, steps, results, failure)
         state = failure.sqlstate
         if state == "TN900":

@@ -10,8 +10,10 @@ import asyncio
 import sys
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from hashlib import sha256
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from uuid import UUID
 
 import msgspec
 
@@ -247,8 +249,18 @@ class Statements:
     def _error(self, plan: Plan, failure: WireFailure) -> TenantryError:
         """The error of a failed trip; a row that a policy refused is counted."""
         if failure.source_function == "ExecWithCheckOptions" and failure.sqlstate == "42501":
-            self.pool.signals.rls_violation(table_of(failure), first_keyword(plan.text).lower())
+            self._violated(plan, table_of(failure))
         return plan.error(failure, self.pool.constraints)
+
+    def _violated(self, plan: Plan, table: str) -> None:
+        """A policy refused a row: counted, and named in the log only: who, where, and which statement, by its fingerprint."""
+        operation = first_keyword(plan.text).lower()
+        self.pool.signals.rls_violation(table, operation)
+        tenant = self.tenant_bytes
+        self.pool.log.warning(
+            "rls_violation: %s (%s), %s on %s, statement %s, tenant %s", plan.procedure, plan.where, operation, table,
+            sha256(plan.text.encode()).hexdigest()[:12], "not known" if tenant is None else UUID(bytes=tenant),
+        )  # fmt: skip
 
     # ------------------------------------------------------------------ the end
 

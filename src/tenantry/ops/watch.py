@@ -11,7 +11,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -220,6 +220,14 @@ class Watch:
         for incident in found:
             incident.timeline.append(Entry(now, command.by, command.verb, command.text))
         return bool(found)
+
+    def breach(self, missing: Sequence[str]) -> None:
+        """Isolation itself is broken: an incident of its own kind, once while it is open. It ends when somebody says so."""
+        if not missing or any(i.is_open and i.kind == "rls_breach" for i in self.desk.incidents.values()):
+            return
+        log.error("isolation is broken: %s", "; ".join(missing))
+        self.desk.open("rls_breach", "watcher", "; ".join(missing)[:500], self.steady.now())
+        self.is_changed = True
 
     # ------------------------------------------------------------------ memory
 

@@ -27,10 +27,12 @@ async def alarm(settings: Settings, ended: asyncio.Event) -> None:
 
     async def sample() -> Mapping[Series, float | None]:
         await probe.look()
+        watch.breach(probe.breaches)
         return await sampler()
 
+    watch = Watch(settings, sample, tick_seconds=float(settings.tick), signals=signals)
     try:
-        await Watch(settings, sample, tick_seconds=float(settings.tick), signals=signals).run(ended)
+        await watch.run(ended)
     finally:
         probe.close()
         slots.close()

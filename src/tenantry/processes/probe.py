@@ -69,6 +69,12 @@ class Probe:
         self.api = api
         self._tell(database, STATUS.get(api, STATUS["unhealthy"]))
 
+    @property
+    def breaches(self) -> list[str]:
+        """What the last look found broken so that rows may be seen by others; what only shuts everybody out is none."""
+        missing: list[str] = [] if self.database is None else list(self.database.details.get("missing") or [])
+        return [thing for thing in missing if thing.endswith("row level security")]
+
     def _tell(self, database: Check, status: float) -> None:
         signals = self._signals
         self._failures = self._failures + 1 if status == STATUS["unhealthy"] else 0

@@ -25,6 +25,11 @@ where
     not pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('public.get_current_tenant_id()')::oid, 'execute')
 
 union all
+select 'the role of requests bypasses row level security'
+from pg_catalog.pg_roles as r
+where r.rolname = current_user and (r.rolsuper or r.rolbypassrls)
+
+union all
 select p.relname || ': row level security'
 from protected as p
 where not p.relrowsecurity
