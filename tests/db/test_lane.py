@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from tenantry import Ctx, Statement, Tenantry
-from tenantry.db import Pool
+from tenantry.db import Pool, pace, plan
+from tenantry.db import lane as lane_module
 from tenantry.db.lane import FastLane
 from tenantry.settings import DatabaseUrl
 from tests.conftest import Cluster, Database, People, Person
@@ -47,6 +48,20 @@ def writes(ctx: Ctx, really: bool) -> Statement[int]:
 @lane.query
 def sleep(ctx: Ctx, seconds: float) -> Statement[str]:
     return ctx.db.one(str, "select pg_sleep($1)::text", seconds)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Statements count as fast on however busy a machine, and as those of a process that has just begun."""
+    monkeypatch.setattr(plan, "_plans", {})
+    monkeypatch.setattr(pace, "FAST_SECONDS", 2.0)
+    monkeypatch.setattr(lane_module, "MOST_QUEUED_SECONDS", 60.0)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A statement that a busy machine made late does not leave."""
+    monkeypatch.setattr(pace, "MOST_STRUCK", 1.0)
 
 
 def pool_of(app: Tenantry) -> Pool:
@@ -89,6 +104,7 @@ def count_sharing(app: Tenantry) -> list[int]:
     return depths
 
 
+@pytest.mark.usefixtures("patient")
 async def test_requests_in_flight_share_a_connection_and_a_write(
     database: Database,
     people: People,
@@ -109,6 +125,7 @@ async def test_requests_in_flight_share_a_connection_and_a_write(
         await whole(one)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_each_of_many_in_one_write_is_a_transaction(cluster: Cluster, database: Database, people: People) -> None:
     async with opened(Tenantry(), database, pool_size=2, fast_lane_connections=1) as one:
         one._state.health.close()  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
@@ -129,6 +146,7 @@ async def test_each_of_many_in_one_write_is_a_transaction(cluster: Cluster, data
         assert min(counted) == 61
 
 
+@pytest.mark.usefixtures("patient")
 async def test_of_thousands_in_flight_no_row_crosses(database: Database) -> None:
     """Refused credentials and roles, errors, writes in READ ONLY, clients that leave, back ends that are killed: all at once."""
     tenants, requests = 50, 6000
@@ -230,6 +248,7 @@ async def test_a_statement_that_turns_slow_is_answered_and_hurts_nobody(database
         await whole(one)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_client_that_leaves_strikes_no_neighbour(database: Database, people: People) -> None:
     async with opened(app, database) as one:
         client, own = Client(one, people.acme.owner.token), str(people.acme.owner.user_id)
@@ -246,6 +265,7 @@ async def test_a_client_that_leaves_strikes_no_neighbour(database: Database, peo
         await whole(one)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_back_end_that_stands_still_is_left_and_its_requests_are_repeated(
     database: Database, people: People
 ) -> None:
@@ -275,6 +295,7 @@ async def test_a_table_changed_under_a_shared_statement_is_found_out(database: D
         await whole(one)
 
 
+@pytest.mark.usefixtures("patient")
 async def test_a_full_lane_waits_and_is_bounded_as_the_pool_is(database: Database, people: People) -> None:
     async with opened(app, database, pool_queue=20) as one:
         client, own = Client(one, people.acme.owner.token), str(people.acme.owner.user_id)

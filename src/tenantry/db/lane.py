@@ -38,12 +38,12 @@ DEPTH = 16
 """Trips in flight on one connection: more gain nothing (measured), and wait longer behind a slow one."""
 SPREADS_AT = 4
 """With so many in flight the next connection is opened for sharing, where there may be one."""
-LANE_MS = 10
+LANE_MS = 20
 """The statement timeout here: a neighbour waits at most so long for a statement that turned slow."""
 MOST_QUEUED_SECONDS = 0.02
 """What the trips in flight may take together, by how long one takes lately: of slower statements fewer share."""
 STALLED_SECONDS = 2.0
-"""No answer for so long, where the server ends everything after 10 ms: it, or the way to it, is dead."""
+"""No answer for so long, where the server ends everything after 20 ms: it, or the way to it, is dead."""
 UNUSED_SECONDS = 1.0
 """After so long without a trip the connection is an ordinary one again."""
 MOST_REPEATS = 2
