@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         File,
         Form,
         Jsonl,
+        Message,
         Meta,
         Octets,
         Page,
@@ -57,7 +58,7 @@ _ROOMS = {
         "TenantryError", "TooManyRequests", "Unauthorized",
     ),
     "rpc": (
-        "UNSET", "BigInt", "Deferred", "Field", "File", "Form", "Jsonl", "Meta", "Octets", "Page", "Record", "Router", "Sse",
+        "UNSET", "BigInt", "Deferred", "Field", "File", "Form", "Jsonl", "Message", "Meta", "Octets", "Page", "Record", "Router", "Sse",
         "Tracked", "Unset", "WebSockets", "Whole",
     ),
     "settings": ("Secret", "Settings"),
@@ -66,8 +67,8 @@ _HOMES = {name: f"tenantry.{room}" for room, names in _ROOMS.items() for name in
 
 __version__ = "0.1.0"
 __all__ = [
-    "UNSET", "BadRequest", "BigInt", "Call", "Conflict", "Ctx", "Deferred", "Field", "File", "Forbidden", "Form", "Jsonl", "Meta",
-    "Next", "NotFound", "Octets", "Page", "PaymentRequired", "Person", "PreconditionFailed", "Problem", "Record", "ResponseInfo",
+    "UNSET", "BadRequest", "BigInt", "Call", "Conflict", "Ctx", "Deferred", "Field", "File", "Forbidden", "Form", "Jsonl", "Message",
+    "Meta", "Next", "NotFound", "Octets", "Page", "PaymentRequired", "Person", "PreconditionFailed", "Problem", "Record", "ResponseInfo",
     "ResponseMeta", "Router", "RpcError", "Secret", "Settings", "Sql", "Sse", "Statement", "Tenantry", "TenantryError",
     "TooManyRequests", "Tracked", "Transaction", "Unauthorized", "Unset", "Visitor", "WebSockets", "Whole", "changes", "sql",
 ]  # fmt: skip

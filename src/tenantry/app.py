@@ -13,9 +13,20 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, TypedDict, Unpack, overload
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NoReturn,
+    TypedDict,
+    Unpack,
+    get_type_hints,
+    overload,
+)
 
-from tenantry.errors import DatabaseNotReady, NameClash, PermissionUnknown, PortInUse, ResourcesFailed
+from tenantry.errors import DatabaseNotReady, NameClash, NotBuiltYet, PermissionUnknown, PortInUse, ResourcesFailed
 from tenantry.identity import ROLES, Role
 from tenantry.rpc import Jsonl, Mount, Procedure, Router, Sse, Transformer, WebSockets
 from tenantry.settings import Settings
@@ -25,7 +36,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from tenantry.auth import SignIn
-    from tenantry.context import Visitor
+    from tenantry.context import Ctx, Visitor
     from tenantry.db import Pool
     from tenantry.dispatch import Dispatcher, ResponseInfo, ResponseMeta
     from tenantry.events import Hub
@@ -67,7 +78,8 @@ class Tenantry(Generic[Resources]):
     """An application: routers of procedures over one PostgreSQL.
 
     `resources` is an async context manager factory, entered once a worker after the fork and left after the drain; what it
-    yields is `ctx.app`. `case` says how Python names reach the wire: `due_at` as `dueAt`, or as written. `transformer` is that of
+    yields is `ctx.app`. A factory that takes the settings says by its annotation which class they are read into.
+    `case` says how Python names reach the wire: `due_at` as `dueAt`, or as written. `transformer` is that of
     the mount at TENANTRY_BASE_PATH, where no `mount` is called.
     """
 
@@ -75,12 +87,12 @@ class Tenantry(Generic[Resources]):
         self,
         *,
         resources: Callable[..., AbstractAsyncContextManager[Resources]] | None = None,
-        settings: type[Settings] = Settings,
+        settings: type[Settings] | None = None,
         case: Case = "camel",
         transformer: Transformer | None = None,
     ) -> None:
         self._resources_factory = resources
-        self._settings_type = settings
+        self._settings_type = settings or _settings_of(resources)
         self._case: Case = case
         self._transformer: Transformer | None = transformer
         self._routers: list[Router[Any]] = []
@@ -98,7 +110,11 @@ class Tenantry(Generic[Resources]):
     # ------------------------------------------------------------------ what a builder says
 
     @overload
-    def router(self, name: str, *, public: bool = False) -> Router[Any]: ...
+    def router(self, name: str) -> Router[Ctx[Resources]]: ...
+    @overload
+    def router(self, name: str, *, public: Literal[True]) -> Router[Visitor[Resources]]: ...
+    @overload
+    def router(self, name: str, *, public: bool) -> Router[Any]: ...
     @overload
     def router(self, name: str, *, ctx: Callable[[Any], Awaitable[Own]], public: bool = False) -> Router[Own]: ...
 
@@ -181,6 +197,16 @@ class Tenantry(Generic[Resources]):
             raise ValueError(message)
         self._permissions[name] = (least, says)
         return name
+
+    def job(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Kept for background jobs. Raises NotBuiltYet."""
+        del arguments, options
+        raise NotBuiltYet(name="app.job")
+
+    def every(self, *arguments: Any, **options: Any) -> NoReturn:
+        """Kept for background jobs. Raises NotBuiltYet."""
+        del arguments, options
+        raise NotBuiltYet(name="app.every")
 
     # ------------------------------------------------------------------ what the server and the commands ask
 
@@ -317,6 +343,21 @@ class Served:
         """A request for a WebSocket."""
         state = self._app._state  # pyright: ignore[reportPrivateUsage]
         return _not_open() if state is None else state.dispatcher.upgrade(request)
+
+
+def _settings_of(factory: Callable[..., Any] | None) -> type[Settings]:
+    """The class that a factory of resources takes, by the annotation of its first parameter."""
+    if factory is None:
+        return Settings
+    function = inspect.unwrap(factory)
+    parameters = list(inspect.signature(function).parameters)
+    if not parameters:
+        return Settings
+    try:
+        kind = get_type_hints(function).get(parameters[0])
+    except NameError:
+        return Settings
+    return kind if isinstance(kind, type) and issubclass(kind, Settings) else Settings
 
 
 def _not_open() -> Response:

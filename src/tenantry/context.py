@@ -17,11 +17,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Literal, NamedTuple, ParamSpec, Protocol, TypeAlias
 
 from tenantry.db import Pool, Session, Transaction
-from tenantry.errors import DatabaseUnavailable, NotKnownYet
+from tenantry.errors import DatabaseUnavailable, NotBuiltYet, NotKnownYet
 from tenantry.identity import Credential, IdentityId, Membership, Role, TenantId, UserId
 from tenantry.rpc import Tracked
 
 if TYPE_CHECKING:
+    import psycopg
+    import psycopg.rows
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     # The default makes a bare `Ctx` complete for strict checkers; typing has it from Python 3.13 only.
     from typing_extensions import TypeVar
 
@@ -224,6 +228,27 @@ class Ctx(Visitor[App], Generic[App]):
         Each block enters the tenant anew, and so checks the membership anew. Not to be mixed with bare `ctx.db`.
         """
         return self.db.transaction()
+
+    def psycopg(self) -> AbstractAsyncContextManager[psycopg.AsyncConnection[psycopg.rows.TupleRow]]:
+        """This call's own transaction, as an ordinary psycopg connection: cursors, COPY, what is written over them.
+
+        `async with ctx.psycopg() as conn`. Tenant, role, READ ONLY and deadline hold in it; `conn.transaction()` makes savepoints.
+        Afterwards the connection is cleaned. Raises ConnectionPooled behind a transaction pooler, TransactionMixed.
+        """
+        from tenantry.db.lent import lend
+
+        return lend(self.db)
+
+    def sqlalchemy(self) -> AbstractAsyncContextManager[AsyncSession]:
+        """The same as SQLAlchemy's AsyncSession (extra `sqlalchemy`): its commit and rollback are savepoints, its end flushes."""
+        from tenantry.db.lent import alchemy
+
+        return alchemy(self.db)
+
+    async def enqueue(self, job: object, *arguments: object) -> None:
+        """Kept for background jobs. Raises NotBuiltYet."""
+        del job, arguments
+        raise NotBuiltYet(name="ctx.enqueue")
 
     async def lock(self, name: str) -> None:
         """Wait for the tenant's lock of that name, held to the transaction's end: for count-then-insert."""

@@ -366,6 +366,30 @@ class TransactionHeld(BuilderError):
     remedy = "Do outside calls between short blocks: async with ctx.transaction() as tx: …"
 
 
+class ConnectionLent(BuilderError):
+    code = "CONNECTION_LENT"
+    says = "{why}. All of the request was rolled back."
+    remedy = "Inside the block use the lent connection only, and its transaction() for savepoints; the handler's end commits."
+
+
+class ConnectionPooled(BuilderError):
+    code = "CONNECTION_POOLED"
+    says = "{procedure} asked for an ordinary connection, and DATABASE_URL is a transaction pooler, behind which it cannot be cleaned."
+    remedy = "Use ctx.db, or give requests a DATABASE_URL without the pooler."
+
+
+class NotBuiltYet(BuilderError):
+    code = "NOT_BUILT_YET"
+    says = "{name} is kept for background jobs, which do not exist yet."
+    remedy = "Until then: run the work in the mutation, or from a process of your own that signs in with an API key."
+
+
+class LoopBlocked(BuilderError):
+    code = "LOOP_BLOCKED"
+    says = "{procedure} held the worker for {ms} ms in {call} ({where}); every other request waited."
+    remedy = "Use an async client, or: await ctx.thread({call}, …)"
+
+
 class PublishRefused(BuilderError):
     code = "PUBLISH_REFUSED"
     says = "{procedure} cannot publish: {why}."

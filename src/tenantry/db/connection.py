@@ -14,6 +14,7 @@ from tenantry.db.cancel import Cancel
 from tenantry.db.trip import Outcome, Query, Shape, Trip, WireFailure
 from tenantry.db.wire import (
     BINARY,
+    CLEAN,
     COMMAND_OK,
     EMPTY_QUERY,
     ENTER,
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 MOST_STATEMENTS = 256
 """Prepared on one connection; each takes 10 to 20 KB in its back end (measured)."""
 MOST_REPEATS = 2
+CLEAN_SECONDS = 2.0
 REPEATABLE = frozenset({"40001", "40P01", "26000"})
 """Known rolled back, and may go better at once: serialization, deadlock, a statement that the server has forgotten."""
 
@@ -50,6 +52,7 @@ REPEATABLE = frozenset({"40001", "40P01", "26000"})
 PARSE, DESCRIBE, CLOSE, ENTERED, VERB, STATEMENT = range(6)
 _ENTER_AND_STATEMENT = (ENTERED, STATEMENT)
 _STATEMENT_ONLY = (STATEMENT,)
+_CLEANING = (VERB, PARSE)
 
 
 def nobody(trip: Trip) -> None:
@@ -60,7 +63,8 @@ class Connection:
     """A live connection of a pool. Made by `connect`, and handed to `Pool.connected`."""
 
     __slots__ = (
-        "born", "cancel", "closing_at", "fd", "is_dead", "is_ending", "is_named", "is_pooled", "known", "loop", "names", "opened_at",
+        "born", "cancel", "closing_at", "fd", "is_dead", "is_ending", "is_named", "is_pooled", "is_tainted", "known", "loop", "names",
+        "opened_at",
         "pg", "pool", "results", "steps", "ticket", "ticket_held", "to_close", "trip", "wrong",
     )  # fmt: skip
 
@@ -91,6 +95,8 @@ class Connection:
         self.ticket = 0
         self.is_dead = False
         self.is_ending = False
+        self.is_tainted = False
+        """Whether it was lent: then it is cleaned before it goes back to the pool."""
         pg.notice_handler = self.noticed
         loop.add_reader(self.fd, self.readable)
 
@@ -334,6 +340,9 @@ class Connection:
             self._roll_back()
 
     def _went_wrong(self, trip: Trip, wrong: Any, steps: tuple[int, ...], results: list[Any]) -> None:
+        if steps is _CLEANING:
+            self.die("could not be cleaned after it was lent")
+            return
         failure = failure_of(wrong, Outcome.ROLLED_BACK)
         # Who came in is known even if what they asked for failed: the log names the tenant.
         trip.entered = next((result for step, result in zip(steps, results, strict=False) if step == ENTERED), None)
@@ -381,7 +390,52 @@ class Connection:
         """Nothing is open: back to the pool, unless a cancel is still in the air."""
         self.opened_at = 0.0
         if self.trip is None and self.cancel is None and not self.is_dead:
-            self.pool.release(self)
+            if self.is_tainted:
+                self._clean()
+            else:
+                self.pool.release(self)
+
+    # ------------------------------------------------------------------ lending
+
+    def lend(self) -> None:
+        """Leave the connection, in its open transaction, to ordinary psycopg: no pipeline, no reader of ours."""
+        self.loop.remove_reader(self.fd)
+        self.pg.exit_pipeline_mode()
+        self.opened_at = 0.0
+        self.is_tainted = True
+
+    def taken_back(self, *, is_open: bool) -> None:
+        """It is ours again; `is_open` says whether a transaction is."""
+        pg = self.pg
+        try:
+            pg.notice_handler = self.noticed
+            pg.nonblocking = 1
+            pg.enter_pipeline_mode()
+        except Exception:  # whatever libpq says: it is not whole
+            self.die("lent, and not given back whole")
+            return
+        self.loop.add_reader(self.fd, self.readable)
+        if is_open:
+            self.opened_at = self.loop.time()
+        else:
+            self.ticket += 1
+            self.over()
+
+    def _clean(self) -> None:
+        """DISCARD ALL, as the first message of its trip, and `enter` prepared anew: what was lent may have left anything."""
+        self.is_tainted = False
+        self.known.clear()
+        self.to_close = []
+        self.steps = _CLEANING
+        self.trip = Trip(nobody)
+        self.trip.deadline = self.loop.time() + CLEAN_SECONDS
+        try:
+            self.pg.send_query_params(CLEAN, None)
+            self.pg.send_prepare(ENTER_NAME if self.is_named else b"", ENTER)
+            self.pg.pipeline_sync()
+            self.flush()
+        except Exception as error:  # a message that cannot be queued leaves the pipeline in an unknown state
+            self.die(f"{type(error).__name__} while sending", was_flushed=False)
 
     def _tell(self, trip: Trip) -> None:
         self.pool.tell(trip)

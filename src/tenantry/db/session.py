@@ -26,6 +26,7 @@ from tenantry.db.trip import Entry, Trip
 from tenantry.db.wire import entered_ms
 from tenantry.errors import (
     BuilderError,
+    ConnectionLent,
     DeadlineExceeded,
     SqlRefused,
     StatementNotRun,
@@ -63,7 +64,7 @@ class Statements:
     """What makes statements: `ctx.db`, and the `tx` of `ctx.transaction()`."""
 
     __slots__ = (
-        "_turn", "blocks", "broken", "connection", "entered", "entry", "made", "membership", "outbox", "pool", "task", "ticket",
+        "_turn", "blocks", "broken", "connection", "entered", "entry", "is_lent", "made", "membership", "outbox", "pool", "task", "ticket",
         "trip",
     )  # fmt: skip
 
@@ -73,6 +74,8 @@ class Statements:
         self.entry = entry
         self.made: list[Prepared] = []
         self.blocks = 0
+        self.is_lent = False
+        """Whether ordinary psycopg has the connection just now."""
         self.broken: TenantryError | None = None
         self.connection: Connection | None = None
         self.ticket = 0
@@ -166,6 +169,8 @@ class Statements:
     async def execute(self, statement: Prepared) -> Any:
         """Run an awaited statement; of several at once each waits its turn. Raises TransactionFailed after a failure."""
         statement.is_run = True
+        if self.is_lent:
+            raise ConnectionLent(why=f"{self.entry.procedure} used ctx.db inside ctx.psycopg()")
         if self._turn is None:
             self._turn = asyncio.Lock()
         async with self._turn:
@@ -422,6 +427,20 @@ class Session(Statements):
             self.abandon()
             told.error = error  # pyright: ignore[reportAttributeAccessIssue] - told as it is
         done(told)
+
+    async def hold(self) -> Connection:
+        """The connection of this transaction, which is begun if it was not; nothing is under way on it."""
+        if self.connection is None:
+            trip = self._trip(begins=True)
+            await self._over(trip)
+            if trip.failure is not None:
+                self.broken = error_of(
+                    trip.failure, procedure=self.entry.procedure, where="", read_only=self.entry.read_only
+                )
+                raise self.broken
+            self.connection, self.ticket, self.membership = trip.connection, trip.ticket, trip.membership
+        assert self.connection is not None  # just begun, or held
+        return self.connection
 
     async def check_in(self) -> None:
         """Enter, and nothing else: what a statement would be refused for is refused now. `membership` is known after it."""

@@ -31,6 +31,7 @@ VERBS = {
     "COMMIT": b"commit",
     "ROLLBACK": b"rollback",
 }
+CLEAN = b"discard all"
 _TRUE, _FALSE = b"\x01", b"\x00"
 _int4 = struct.Struct(">i").pack
 

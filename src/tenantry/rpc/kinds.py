@@ -1,4 +1,4 @@
-"""Annotations with a meaning of their own on the wire: `BigInt`, `Deferred[T]`, `Whole[T]`.
+"""Annotations with a meaning of their own on the wire: `BigInt`, `Deferred[T]`, `Whole[T]`, `Message`.
 
 For type checkers they are what a handler works with (`int`, `Awaitable[T]`, `T`); at run time they are found by these names.
 """
@@ -22,6 +22,18 @@ else:
 
     class Deferred(Generic[T]):
         """A member, or a result, that comes later: any awaitable. `httpBatchStreamLink` gets the rest at once."""
+
+
+class Message:
+    """`Annotated[str, Meta(max_length=80), Message("Pick a shorter name")]`: what is said of a value that does not fit."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return f"Message({self.text!r})"
 
 
 class _WholeInput:

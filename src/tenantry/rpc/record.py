@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Generic, TypeAlias, TypeVar, dataclass_transform
 
 import msgspec
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, StructMeta, UnsetType
 
 from tenantry.rpc.names import camel
 
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,))
-class RecordMeta(type(Struct)):
+class RecordMeta(StructMeta):
     """Makes every subclass frozen, keyword only and camelCase on the wire, without saying so."""
 
     def __new__(cls, name: str, bases: tuple[type, ...], namespace: dict[str, Any], **options: Any) -> RecordMeta:
@@ -29,6 +29,9 @@ class RecordMeta(type(Struct)):
         return super().__new__(cls, name, bases, namespace, **own)
 
 
+@dataclass_transform(
+    kw_only_default=True, frozen_default=True, field_specifiers=(msgspec.field,)
+)  # again: mypy's order
 class Record(Struct, metaclass=RecordMeta):
     """Base of what procedures take and give; see the module's first lines."""
 

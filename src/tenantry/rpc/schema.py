@@ -13,7 +13,6 @@ import inspect
 import types
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import datetime
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import msgspec
@@ -21,17 +20,13 @@ from msgspec import NODEFAULT, Meta, Raw
 
 from tenantry.errors import InvalidInput
 from tenantry.rpc.bodies import File, Form, Octets
+from tenantry.rpc.faults import MAX_SAFE, convert_one, faults, foreign, issue_of, message_of, meta_of
 from tenantry.rpc.kinds import BigInt, is_whole
 from tenantry.rpc.later import StreamLike
 from tenantry.rpc.names import camel
 
-MAX_SAFE = 2**53 - 1
-"""Number.MAX_SAFE_INTEGER: beyond it JavaScript rounds."""
 MAX_DEPTH = 64
 """Of nested arrays and objects in an input; the C decoder's own limit is the interpreter's recursion limit."""
-
-MAX_DIGITS = 1000
-"""Of a BigInt: Python's own conversion is quadratic, and refuses beyond 4300."""
 
 Issue = dict[str, Any]
 Kind = Literal["none", "object", "whole", "form", "octets"]
@@ -47,6 +42,7 @@ def _safe(kind: Any) -> Any:
     origin = get_origin(kind)
     if origin is Annotated:
         base, *rest = get_args(kind)
+        rest = [meta_of(one) or one for one in rest]
         bounded = _safe(base)
         if get_origin(bounded) is Annotated:
             inner, *bounds = get_args(bounded)
@@ -99,9 +95,9 @@ class InputSchema:
             for name, wire, kind, default in zip(self.names, self.wire, self.types, self.defaults, strict=True)
         ]
         struct = msgspec.defstruct("Input", members, kw_only=True)
-        self.decoder = msgspec.json.Decoder(struct, dec_hook=_foreign)
+        self.decoder = msgspec.json.Decoder(struct, dec_hook=foreign)
         if self.kind == "whole":
-            self.decoder = msgspec.json.Decoder(self.types[0], dec_hook=_foreign)
+            self.decoder = msgspec.json.Decoder(self.types[0], dec_hook=foreign)
 
     @classmethod
     def of(cls, parameters: list[inspect.Parameter], hints: dict[str, Any], *, as_written: bool = False) -> InputSchema:
@@ -112,7 +108,7 @@ class InputSchema:
         """The arguments, in order. None is undefined. Raises InvalidInput with all faults in `data["issues"]`."""
         if not self.names:
             if self.stream is not None:
-                raise _invalid([_issue([], "invalid_type", f"Expected {_MEDIA[self.kind]}")])
+                raise _invalid([issue_of([], "invalid_type", f"Expected {_MEDIA[self.kind]}")])
             return ()
         if self.kind == "whole":
             return self._decode_whole(raw)
@@ -147,7 +143,7 @@ class InputSchema:
             values = list(self._field_by_field(flat, is_text=True))
         if self.place is not None:
             if stream is None and self.stream_default is inspect.Parameter.empty:
-                raise _invalid([_issue([self.stream], "missing", "A file is required")])
+                raise _invalid([issue_of([self.stream], "missing", "A file is required")])
             values.insert(self.place, stream)
         return tuple(values)
 
@@ -168,19 +164,17 @@ class InputSchema:
             return (default,)
         nul = _nul_path(value) if self.is_strict_text else None
         if nul is not None:
-            raise _invalid([_issue(nul, "invalid_string", "Holds a NUL character")])
+            raise _invalid([issue_of(nul, "invalid_string", "Holds a NUL character")])
         if value is msgspec.UNSET:
-            raise _invalid([_issue([], "missing", "Required")])
+            raise _invalid([issue_of([], "missing", "Required")])
         try:
-            return (_converted(value, self.types[0]),)
+            return (convert_one(value, self.types[0]),)
         except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
-            issue = _fault("", error)
-            issue["path"] = issue["path"][1:]
-            raise _invalid([issue]) from None
+            raise _invalid(faults([], value, self.types[0], error)) from None
 
     def _field_by_field(self, given: Any, *, is_native: bool = False, is_text: bool = False) -> tuple[Any, ...]:
         if not isinstance(given, dict):
-            raise _invalid([_issue([], "invalid_type", "Expected an object")])
+            raise _invalid([issue_of([], "invalid_type", "Expected an object")])
         members = typing.cast("dict[str, Any]", given)
         values: list[Any] = []
         issues: list[Issue] = []
@@ -188,18 +182,18 @@ class InputSchema:
             value = members.get(wire, msgspec.UNSET)
             if value is msgspec.UNSET:
                 if default is inspect.Parameter.empty:
-                    issues.append(_issue([wire], "missing", "Required"))
+                    issues.append(issue_of([wire], "missing", message_of(kind) or "Required"))
                 else:
                     values.append(default)
                 continue
             nul = _nul_path(value) if self.is_strict_text else None
             if nul is not None:
-                issues.append(_issue([wire, *nul], "invalid_string", "Holds a NUL character"))
+                issues.append(issue_of([wire, *nul], "invalid_string", "Holds a NUL character"))
                 continue
             try:
-                values.append(_converted(value, kind, is_native=is_native, is_text=is_text))
+                values.append(convert_one(value, kind, is_native=is_native, is_text=is_text))
             except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
-                issues.append(_fault(wire, error))
+                issues += faults([wire], value, kind, error, is_native=is_native, is_text=is_text)
         if issues:
             raise _invalid(issues)
         return tuple(values)
@@ -211,13 +205,13 @@ _MEDIA = {"form": "a form (multipart/form-data)", "octets": "a byte stream (appl
 def _value_of(raw: bytes) -> Any:
     """The JSON of an input that did not fit. Raises InvalidInput for what is none, or is nested too deep."""
     if _depth(raw) > MAX_DEPTH:
-        raise _invalid([_issue([], "too_deep", f"Nested more than {MAX_DEPTH} deep")])
+        raise _invalid([issue_of([], "too_deep", f"Nested more than {MAX_DEPTH} deep")])
     for text in (raw, repaired(raw)):
         try:
             return msgspec.json.decode(text)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             continue
-    raise _invalid([_issue([], "invalid_json", "Not valid JSON")])
+    raise _invalid([issue_of([], "invalid_json", "Not valid JSON")])
 
 
 def repaired(raw: bytes) -> bytes:
@@ -262,35 +256,6 @@ def _default(value: Any) -> dict[str, Any]:
     return {"default": NODEFAULT if value is inspect.Parameter.empty else value}
 
 
-def _converted(value: Any, kind: Any, *, is_native: bool = False, is_text: bool = False) -> Any:
-    """`value` as `kind`. `is_native`: dates, sets and bytes are themselves already; `is_text`: all of it is a form's text."""
-    native = _NATIVE if is_native else ()
-    if is_native and kind is Any:
-        return value
-    try:
-        return msgspec.convert(value, kind, dec_hook=_foreign, builtin_types=native, strict=not is_text)
-    except msgspec.ValidationError:
-        whole = _whole(value)
-        if whole == value and type(whole) is type(value) and not isinstance(value, (list, dict)):
-            raise
-        return msgspec.convert(whole, kind, dec_hook=_foreign, builtin_types=native, strict=not is_text)
-
-
-_NATIVE = (datetime, bytes)
-"""What a transformer gives as itself; everything else is text on the wire, as in JSON."""
-
-
-def _whole(value: Any) -> Any:
-    """`1.0` as `1`, at any depth: JSON does not tell them apart, and JavaScript may send either."""
-    if isinstance(value, float) and value.is_integer() and abs(value) <= MAX_SAFE:
-        return int(value)
-    if isinstance(value, list):
-        return [_whole(v) for v in typing.cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {k: _whole(v) for k, v in typing.cast("dict[str, Any]", value).items()}
-    return value
-
-
 def _nul_path(value: Any) -> list[str | int] | None:
     if isinstance(value, str):
         return [] if "\0" in value else None
@@ -306,50 +271,6 @@ def _nul_path(value: Any) -> list[str | int] | None:
         if inner is not None:
             return [key, *inner]
     return None
-
-
-def _foreign(kind: Any, value: Any) -> Any:
-    """Types that msgspec does not know: BigInt, Pydantic models."""
-    if kind is BigInt:
-        return _big(value)
-    validate: Callable[[Any], Any] | None = getattr(kind, "model_validate", None)
-    if validate is None:
-        raise NotImplementedError
-    return validate(value)
-
-
-def _big(value: Any) -> BigInt:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return BigInt(value)
-    if (
-        isinstance(value, str)
-        and len(value) <= MAX_DIGITS
-        and value.removeprefix("-").isascii()
-        and value.removeprefix("-").isdigit()
-    ):
-        return BigInt(value)
-    message = "Expected an integer, or one as a string"
-    raise ValueError(message)
-
-
-def _fault(wire: str, error: BaseException) -> Issue:
-    """One issue of a msgspec or Pydantic error: its path is read from msgspec's `- at `$.a[0]``."""
-    errors = getattr(error, "errors", None)
-    if callable(errors):
-        first: Any = next(iter(typing.cast("list[Any]", errors())), {})
-        return _issue(
-            [wire, *first.get("loc", ())], str(first.get("type", "invalid")), str(first.get("msg", "Not valid"))
-        )
-    text, _, at = str(error).partition(" - at `$")
-    path: list[str | int] = [wire]
-    for part in at.rstrip("`").replace("]", "").replace("[", ".").split("."):
-        if part and part != "...":
-            path.append(int(part) if part.isdigit() else part)
-    return _issue(path, "invalid", text)
-
-
-def _issue(path: list[Any], code: str, message: str) -> Issue:
-    return {"path": path, "code": code, "message": message}
 
 
 def _invalid(issues: list[Issue]) -> InvalidInput:

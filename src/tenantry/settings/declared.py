@@ -57,6 +57,7 @@ class _SettingsMeta(msgspec.StructMeta):
         return super().__new__(cls, name, bases, namespace, **kwargs)
 
 
+@dataclass_transform(kw_only_default=True, frozen_default=True)  # again: mypy looks at base classes before metaclasses
 class Settings(msgspec.Struct, metaclass=_SettingsMeta):
     """One frozen object with every setting; attributes are the names in lower case, without `TENANTRY_`."""
 
