@@ -107,9 +107,7 @@ async def wish(
 @raw.mutation
 async def poison(ctx: Ctx) -> int:
     async with ctx.psycopg() as conn:
-        await conn.execute(
-            "set search_path = pg_temp; listen others; set app.behind = 'behind'"
-        )
+        await conn.execute("set search_path = pg_temp; listen others; set app.behind = 'behind'")
         async with conn.transaction():
             await conn.execute("insert into public.projects (name) values ('by psycopg')")
     return await ctx.db.one(int, "select count(*) from public.projects")
