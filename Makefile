@@ -39,11 +39,12 @@ fixture-auth: venv ## a Tenantry for the sign-in kit, in the foreground (PORT=42
 	@./scripts/test-needs.sh
 	@"$(BIN)/python" tests/auth/fixture.py
 
-check: venv ## format, lint, types, layers
+check: venv ## format, lint, types, layers, known weaknesses of dependencies
 	"$(BIN)/ruff" format --check src tests scripts
 	"$(BIN)/ruff" check src tests scripts
 	"$(BIN)/basedpyright" src
 	"$(BIN)/lint-imports"
+	@./scripts/audit.sh "$(BIN)"
 
 fix: venv ## format, and mend what lint can mend
 	"$(BIN)/ruff" check --fix src tests
