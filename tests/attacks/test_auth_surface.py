@@ -148,6 +148,14 @@ async def test_another_sites_page_acts_for_nobody(
     assert await ann.session() is not None
 
 
+async def test_a_form_of_our_own_page_is_ours_though_browsers_hide_its_origin(ann: Browser) -> None:
+    """A page without referrer posts `Origin: null` (Fetch, "serializing a request origin"): found in Chromium."""
+    answer = await ann.post(
+        "/api/auth/signout", {"csrfToken": await ann.csrf()}, {"origin": "null", "sec-fetch-site": "same-origin"}
+    )
+    assert (answer.status, answer.error) == (302, None)
+
+
 async def test_the_session_is_not_updated_without_a_token(ann: Browser) -> None:
     for value in ({}, {"csrfToken": "0" * 64}, {"csrfToken": 7}, [], None, "x"):
         answer = await ann.post_json("/api/auth/session", value)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from tenantry.auth import pages
+from tenantry.auth.address import go_on_to
 from tenantry.auth.answer import Answer
 from tenantry.auth.configuration import BASE
 from tenantry.auth.mail import Mail
@@ -94,6 +95,7 @@ async def accept(sign_in: SignIn, visit: Visit) -> Answer:
     if outcome != "ok" or expires is None:
         await sign_in.wait(visit, [FAILED])
         return sign_in.error(visit, "AccessDenied" if outcome == "other_address" else "Verification")
-    answer = sign_in.go(visit, sign_in.callback_url(visit))
+    # Not the cookie's address: that is this very page, from before one signed in.
+    answer = sign_in.go(visit, go_on_to(visit.field("callbackUrl"), visit.origin, sign_in.configuration.redirect_origins))
     sign_in.set_session(answer, visit, new, expires)
     return answer
