@@ -11,6 +11,7 @@ clients() {
   packages tests/clients/trpc
   packages tests/typescript
   packages tests/pm2
+  packages examples/saas/web --legacy-peer-deps
   packages tests/auth/kit --legacy-peer-deps # next-auth asks for a React that it does not need here
 }
 missing=()
@@ -20,6 +21,7 @@ command -v psql >/dev/null || missing+=(postgresql-client)
 command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v npm >/dev/null || missing+=(nodejs npm)
+command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
 command -v promtool >/dev/null || missing+=(prometheus)
 if [ ${#missing[@]} = 0 ]; then
   clients

@@ -123,7 +123,8 @@ async def test_a_token_is_stored_as_a_hash_and_shown_nowhere(
 ACTS = ["signin/email", "signout", "callback/email", "invitation"]
 SENT = [
     ({}, {}), ({"csrfToken": "0" * 64}, {}), ({"csrfToken": "own"}, {"origin": "https://evil.example"}),
-    ({"csrfToken": "own"}, {"origin": "null"}), ({"csrfToken": "own"}, {"sec-fetch-site": "cross-site", "origin": ""}),
+    ({"csrfToken": "own"}, {"origin": "null"}), ({"csrfToken": "own"}, {"origin": "null", "sec-fetch-site": "cross-site"}),
+    ({"csrfToken": "own"}, {"origin": "null", "sec-fetch-site": "same-site"}), ({"csrfToken": "own"}, {"sec-fetch-site": "cross-site", "origin": ""}),
     ({"csrfToken": "own"}, {"origin": BASE + ".evil.example"}), ({"csrfToken": "own"}, {"origin": BASE.upper()}),
     ({"csrfToken": "own"}, {"origin": "http://127.0.0.1"}),
 ]  # fmt: skip

@@ -96,6 +96,8 @@ async def accept(sign_in: SignIn, visit: Visit) -> Answer:
         await sign_in.wait(visit, [FAILED])
         return sign_in.error(visit, "AccessDenied" if outcome == "other_address" else "Verification")
     # Not the cookie's address: that is this very page, from before one signed in.
-    answer = sign_in.go(visit, go_on_to(visit.field("callbackUrl"), visit.origin, sign_in.configuration.redirect_origins))
+    answer = sign_in.go(
+        visit, go_on_to(visit.field("callbackUrl"), visit.origin, sign_in.configuration.redirect_origins)
+    )
     sign_in.set_session(answer, visit, new, expires)
     return answer
