@@ -211,6 +211,11 @@ class Tenantry(Generic[Resources]):
     # ------------------------------------------------------------------ what the server and the commands ask
 
     @property
+    def routers(self) -> list[Router[Any]]:
+        """The application's own, in the order of their making."""
+        return list(self._routers)
+
+    @property
     def permissions(self) -> dict[str, tuple[Role, str]]:
         """Name → (least role, what it lets one do): what `tenantry db push` writes."""
         return dict(self._permissions)

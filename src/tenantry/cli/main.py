@@ -140,6 +140,11 @@ def make_parser() -> argparse.ArgumentParser:
     top = _command(commands, "top", "top:run", "a live picture of what goes on", "tenantry top --once")
     top.add_argument("--once", action="store_true", help="print it once")
     top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
+    check = _command(
+        commands, "check", "check:run", "every constant statement against the development database, without a request",
+        "tenantry check notes:app --json",
+    )  # fmt: skip
+    check.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
     _command(commands, "version", "about:version", "the version", "tenantry version")
     return parser
 

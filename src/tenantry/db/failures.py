@@ -136,6 +136,18 @@ def _wire(columns: list[str]) -> str | None:
     return head + "".join(part[:1].upper() + part[1:] for part in rest)
 
 
+def _unknown_column(failure: WireFailure, procedure: str, where: str) -> SqlRefused | None:
+    """With the column that PostgreSQL thinks was meant."""
+    wrong = re.search(r'column "?([^" ]+)"? (?:of relation "[^"]+" )?does not exist', failure.message)
+    if wrong is None:
+        return None
+    name = wrong[1].rpartition(".")[2]
+    meant = re.search(r'column "(?:([^".]+)\.)?([^".]+)"', failure.hint)
+    near = f'. Table {meant[1]} has "{meant[2]}"' if meant is not None and meant[1] and meant[1] != "q" else ""
+    cure = f"Correct the name, or add the column: tenantry db new add_{name}"
+    return SqlRefused(procedure=procedure, where=where, why=f'column "{name}" does not exist{near}', cure=cure)
+
+
 def _of_builder(failure: WireFailure, procedure: str, where: str) -> TenantryError:
     state, said = failure.sqlstate, failure.message
     if state == "21000":
@@ -143,6 +155,10 @@ def _of_builder(failure: WireFailure, procedure: str, where: str) -> TenantryErr
     if state == "42P01":
         table = re.search(r'"([^"]+)"', said)
         return MigrationMissing(table=table.group(1) if table else "?", file="no migration here, or one that")
+    if state == "42703":
+        unknown = _unknown_column(failure, procedure, where)
+        if unknown is not None:
+            return unknown
     if state == "25006":
         return SqlRefused(
             procedure=procedure, where=where, why="it writes, and a query's transaction is READ ONLY",

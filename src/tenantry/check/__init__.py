@@ -1,0 +1,9 @@
+"""`tenantry check`: an application against its database, without a request. `reading` finds statements, `judging` asks PostgreSQL."""
+
+from __future__ import annotations
+
+from tenantry.check.judging import Finding, Judge
+from tenantry.check.reading import Found, Unseen, statements
+from tenantry.check.routers import loose_routers
+
+__all__ = ["Finding", "Found", "Judge", "Unseen", "loose_routers", "statements"]

@@ -1,0 +1,124 @@
+"""`tenantry check`: what it finds without a request, in whose words, and how fast."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import psycopg
+import pytest
+
+from tenantry.check import Judge, Unseen, loose_routers, statements
+from tenantry.db.migrate import Migration
+from tests.check import shop
+from tests.conftest import Cluster, Database
+from tests.examples.desk_place import FOLDER, desk, migrations
+
+ITEMS = """
+create table items (id uuid primary key default gen_random_uuid(), title text not null, sold_at timestamptz,
+                    size text not null check (size in ('small', 'large')), colour text not null);
+select tenantry.protect('items');
+"""
+
+
+@pytest.fixture(scope="session")
+def shop_template(cluster18: Cluster) -> str:
+    return cluster18.make_template("shop", [Migration("0001_items.sql", ITEMS)])
+
+
+@pytest.fixture
+def database(cluster: Cluster, shop_template: str) -> Iterator[Database]:
+    with cluster.database(shop_template) as made:
+        yield made
+
+
+def checked(app: Any, database: Database) -> tuple[dict[str, tuple[str, str, str]], list[Any]]:
+    found = list(statements(app))
+    with psycopg.connect(database.urls.platform.reveal(), autocommit=True) as connection:
+        judge = Judge(connection, lambda table: "migrations/0002_orders.sql" if table == "orders" else None)
+        findings = {one.procedure: (one.code, one.says, one.cure) for one in judge.judge(found)}
+    return findings, [one for one in found if isinstance(one, Unseen)]
+
+
+def test_every_mistake_is_found_without_a_request(database: Database) -> None:
+    findings, unseen = checked(shop.app, database)
+    assert {name: code for name, (code, _, _) in findings.items()} == {
+        "items.column": "SQL_REFUSED",
+        "items.row": "ROW_SHAPE",
+        "items.parameter": "SQL_TYPE",
+        "items.branch": "SQL_REFUSED",
+        "items.missing": "MIGRATION_MISSING",
+        "items.null": "ROW_NULL",
+        "items.literal": "LITERAL_UNCHECKED",
+        "items.writes": "SQL_REFUSED",
+        "items.patched": "SQL_REFUSED",
+        "items.short": "SQL_TYPE",
+        "items.paged": "PAGE_ORDER",
+        "helper": "MIGRATION_MISSING",
+    }
+    _, says, cure = findings["items.column"]
+    assert 'column "titel" does not exist. Table items has "title".' in says
+    assert "check/shop.py:" in says
+    assert cure == "Correct the name, or add the column: tenantry db new add_titel"
+    assert findings["items.parameter"][1].endswith("$1 is uuid in PostgreSQL, id is str.")
+    assert findings["items.parameter"][2] == "Annotate id as UUID."
+    assert findings["items.row"][1].endswith("Item needs title, the statement gives id, sold_at.")
+    assert 'table "orders" does not exist here; migrations/0002_orders.sql makes it' in findings["items.missing"][1]
+    assert "colour" in findings["items.literal"][1]
+    assert [one.procedure for one in unseen] == ["items.hidden"]
+
+
+def test_desk_is_without_a_finding(cluster: Cluster) -> None:
+    with cluster.database(cluster.make_template("desk_checked", migrations())) as database:
+        findings, unseen = checked(desk().app, database)
+    assert findings == {}
+    assert unseen == []
+    assert list(loose_routers(desk().app, FOLDER)) == []
+
+
+def test_a_hundred_procedures_are_checked_in_under_three_seconds(
+    database: Database, tmp_path: Path, monkeypatch: Any
+) -> None:
+    lines = [
+        "from uuid import UUID",
+        "from tenantry import Ctx, Record, Statement, Tenantry",
+        "app = Tenantry()",
+        "r = app.router('r')",
+    ]
+    lines += ["class Item(Record):", "    id: UUID", "    title: str"]
+    for number in range(100):
+        lines += ["@r.query", f"def p{number}(ctx: Ctx, id: UUID) -> Statement[Item]:"]
+        lines += [
+            f"    return ctx.db.one(Item, 'select id, title from items where id = $1 and {number} = {number}', id)"
+        ]
+    (tmp_path / "hundred.py").write_text("\n".join(lines))
+    monkeypatch.syspath_prepend(tmp_path)
+    import hundred  # pyright: ignore[reportMissingImports] - just written
+
+    begun = perf_counter()
+    findings, unseen = checked(hundred.app, database)
+    assert perf_counter() - begun < 9  # 3 s is the promise, on a machine that does nothing else
+    assert (findings, unseen) == ({}, [])
+
+
+def test_a_router_that_nobody_includes_is_named(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "cellar.py").write_text('from tenantry import Router\n\nwines = Router("wines")\n')
+    (tmp_path / "attic.py").write_text('from tenantry import Router\n\ntrunks = Router("trunks")\n')
+    (tmp_path / "house.py").write_text(
+        textwrap.dedent("""\
+        import attic
+        from tenantry import Tenantry
+
+        app = Tenantry()
+        app.include(attic)
+        """)
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    import house  # pyright: ignore[reportMissingImports] - just written
+
+    found = list(loose_routers(house.app, tmp_path))
+    assert [(one.code, one.procedure) for one in found] == [("ROUTER_NOT_INCLUDED", "wines")]
+    assert found[0].cure == "In the application: app.include(cellar)"
