@@ -19,7 +19,16 @@ WELL: dict[str, dict[str, Any]] = {
     "server-log": {}, "tenant-function": {"is_there": True, "may_run": True, "decoys": 0},
     "role-platform": {"is_there": True, "rolsuper": False, "rolbypassrls": False}, "isolation-defects": {"defects": []},
     "counts": {"violations": {}, "pool_size": 10.0, "pool_active": 1.0}, "server-connections": {"groups": []},
-    "lock-waits": {"waits": []}, "idle-in-transaction": {"idle": []},
+    "lock-waits": {"waits": []}, "idle-in-transaction": {"idle": []}, "settings": {"faults": []}, "dotenv": {"doubled": []},
+    "auth-secret": {"is_set": True, "has_provider": True, "is_production": True}, "sessions": {"live": 5, "expired": 3, "oldest_expired": 60.0},
+    "providers": {"providers": [{"id": "google", "up": True, "says": "invalid_grant", "skew_seconds": 0.4, "words": "up"}]},
+    "statements": {"statements": [{"query": "report", "calls": 1.0, "mean_ms": 900.0, "ms": 900.0}]}, "long-statements": {"running": []},
+    "indexes": {"tenant": [], "keys": [], "invalid": []}, "tables": {"tables": []}, "distance": {"trip_ms": 0.4, "skew_seconds": 0.0},
+    "process-memory": {"processes": [{"pid": 9, "mb": 90.0}], "youngest": 500.0, "oldest": 500.0}, "pm2": {"status": "online", "restarts": 1, "uptime_seconds": 900.0},
+    "watcher": {"serving": True, "lives": True, "late": False, "stuck": []}, "on-call": {"empty": []}, "heartbeat": {"is_set": True},
+    "exported-rules": {"differ": [], "missing": []}, "commands": {"missing": []}, "pooler": {"waiting": 0, "longest": 0, "mode": "transaction"},
+    "ages": {"xid_share": 0.1, "mxid_share": 0.0, "checksum_failures": 0.0, "collation_then": "1", "collation_now": "1", "slots": []},
+    "sequences": {"sequences": [{"sequence": "s", "used": 0.1}]}, "pg-hba": {"bad": []}, "amcheck": {"broken": []},
 }  # fmt: skip
 
 
@@ -37,13 +46,23 @@ DOWN = {"reached": True, "status": "unhealthy", "checks": {"database": "down"}, 
 NOT_IN = {"in": False, "sqlstate": "", "words": ""}
 
 
+SLOW = {
+    "rate": 20.0, "p95_ms": 1500.0, "server_errors": 0.0, "violations": {},
+    "procedures": [{"path": "notes.add", "rate": 20.0, "p95_ms": 1500.0, "errors": 4.0, "load": 9.0}],
+}  # fmt: skip
+TABLE = {
+    "table_name": "notes", "live": 40000, "dead": 0, "changed": 0, "analyzed_ago": 5.0, "vacuumed_ago": 5.0, "is_left_alone": False, "seq_scans": 0,
+    "rows_a_scan": 0,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("over", "first"),
     [
         ({"api_health": {"reached": False, "why": "refused"}, "processes": {"serving": False}}, "api-gone"),
         ({"ops_liveness": {"reached": True, "alive": False}, "api_health": {"reached": False, "why": "silent"}}, "loop-blocked"),
         ({"api_health": DOWN}, "api-has-stale-connections"),
-        ({"server_port": {"why": "refused", "port": 5432}, "server_login": NOT_IN, "server_login_ops": NOT_IN, "api_health": DOWN}, "server-not-running"),
+        ({"server_port": {"why": "refused", "port": 5432}, "server_login": NOT_IN, "server_login_ops": NOT_IN, "server_process": {"pid": None}, "api_health": DOWN}, "server-not-running"),
         ({"server_port": {"why": "silent"}, "server_login": NOT_IN, "server_login_ops": NOT_IN, "server_process": {"stopped": True, "pid": 7}, "api_health": DOWN}, "server-silent"),
         ({"server_login": {"in": False, "sqlstate": "57P03", "words": "starting up"}, "api_health": DOWN}, "server-recovering"),
         ({"server_login": {"in": False, "sqlstate": "28000", "words": "pg_hba"}, "api_health": DOWN}, "server-refuses-us"),
@@ -56,6 +75,46 @@ NOT_IN = {"in": False, "sqlstate": "", "words": ""}
         ({"counts": {"violations": {"notes/insert": 11.0}}}, "rows-refused"),
         ({"idle_in_transaction": {"idle": [{"pid": 1, "usename": "platform", "application_name": "", "idle": 400.0, "query": "q"}]}}, "transactions-left-open"),
         ({"lock_waits": {"waits": [{"waiter": 1, "blocker": 2, "usename": "platform", "application_name": "", "state": "active", "query": "q", "age": 9.0, "waited": 8.0}]}}, "lock-blocker"),
+        ({"settings": {"faults": [{"name": "PORT", "why": "is 'x'", "cure": "Give a number."}]}, "api_health": {"reached": False, "why": "refused"}}, "settings-faulty"),
+        ({"server_port": {"why": "reset"}, "server_login": NOT_IN, "server_login_ops": NOT_IN, "api_health": DOWN}, "server-cut-off"),
+        ({"server_login": {**NOT_IN, "silent": True}, "server_login_ops": {**NOT_IN, "silent": True}, "api_health": DOWN}, "server-no-reply"),
+        ({"server_port": {"why": "refused", "port": 5432}, "server_login": NOT_IN, "server_process": {}, "api_health": DOWN}, "server-not-running"),
+        ({"server_port": {"why": "refused", "port": 5499}, "server_login": NOT_IN, "api_health": DOWN}, "server-elsewhere"),
+        ({"server_port": {"why": "unknown host"}, "server_login": NOT_IN, "api_health": DOWN}, "host-unknown"),
+        ({"server_process": {"pid": 7, "stopped_children": [8]}}, "backend-stopped"),
+        ({"server_login": {"in": False, "sqlstate": "55000", "words": "not currently accepting"}, "api_health": DOWN}, "server-refuses-us"),
+        ({"server_connections": {"groups": [], "most": 100, "used": 95, "reserved": 3}}, "server-nearly-full"),
+        ({"server_connections": {"groups": [], "read_only": "on"}}, "database-read-only"),
+        ({"distance": {"trip_ms": 121.0, "skew_seconds": 0.0}, "server_port": {"open": True, "answers": True, "ms": 240.0}, "counts": SLOW}, "network-slow"),
+        ({"distance": {"trip_ms": 1.0, "skew_seconds": 7200.0}}, "clock-differs"),
+        ({"auth_secret": {"is_set": False, "has_provider": True, "is_production": True}}, "auth-secret-missing"),
+        ({"auth_secret": {"is_set": True, "differs": True, "workers": 2}}, "auth-secret-differs"),
+        ({"dotenv": {"doubled": [{"name": "AUTH_SECRET", "lines": [3, 9], "differ": True}]}}, "auth-secret-doubled"),
+        ({"dotenv": {"doubled": [{"name": "PORT", "lines": [1, 2], "differ": True}]}}, "setting-doubled"),
+        ({"providers": {"providers": [{"id": "google", "up": False, "words": "no answer"}]}}, "provider-down"),
+        ({"providers": {"providers": [{"id": "google", "up": True, "says": "invalid_client", "words": ""}]}}, "provider-client-wrong"),
+        ({"sessions": {"live": 1, "expired": 4000, "oldest_expired": 9e5}}, "sessions-not-purged"),
+        ({"counts": SLOW, "statements": {"statements": []}}, "procedure-slow"),
+        ({"counts": SLOW, "statements": {"statements": [{"query": "q", "calls": 20.0, "mean_ms": 700.0, "ms": 14000.0}]}}, "statement-slow"),
+        ({"counts": SLOW, "indexes": {"tenant": [{"table_name": "notes", "column_name": "tenant_id", "rows": 1e6}], "keys": [], "invalid": []}}, "tenant-index-missing"),
+        ({"indexes": {"tenant": [], "keys": [], "invalid": [{"index_name": "i", "table_name": "notes"}]}}, "index-invalid"),
+        ({"tables": {"tables": [{**TABLE, "changed": 30000, "is_left_alone": True}]}}, "statistics-stale"),
+        ({"long_statements": {"running": [{"pid": 5, "query": "q", "waits_for": "", "seconds": 40.0}]}}, "statement-runs-long"),
+        ({"counts": {**SLOW, "p95_ms": 20.0, "rate": 40.0, "server_errors": 4.0, "errors": {"notes.add/INTERNAL_SERVER_ERROR/server": 9.0}}}, "procedure-fails"),
+        ({"counts": {"memory": 0.86}}, "memory-nearly-full"),
+        ({"pm2": {"status": "waiting restart", "restarts": 9, "exit_code": 1}, "api_health": {"reached": False, "why": "refused"}}, "crash-loop"),
+        ({"process_memory": {"processes": [], "youngest": 20.0, "oldest": 900.0}, "counts": {"restarts": 1.0}}, "workers-replaced"),
+        ({"watcher": {"serving": True, "late": True, "stopped": True, "pid": 4, "written_ago": 400.0}}, "watcher-silent"),
+        ({"watcher": {"serving": True, "late": False, "stuck": [{"channel": "json://…", "tries": 4, "title": ""}]}}, "channel-failing"),
+        ({"heartbeat": {"is_set": False}}, "heartbeat-missing"),
+        ({"on_call": {"empty": ["L3"]}}, "level-empty"),
+        ({"pooler": {"waiting": 4, "longest": 7, "mode": "transaction"}}, "pooler-full"),
+        ({"ages": {"checksum_failures": 2.0, "checksum_last": "now"}}, "corruption"),
+        ({"ages": {"xid_share": 0.7}}, "wraparound-near"),
+        ({"ages": {"slots": [{"slot": "old", "active": False, "behind_bytes": 5e9, "wal_status": "extended"}]}}, "slot-holds-wal"),
+        ({"ages": {"collation_then": "2.31", "collation_now": "2.36"}}, "collation-changed"),
+        ({"sequences": {"sequences": [{"sequence": "public.s", "used": 0.95}]}}, "sequence-near-end"),
+        ({"server_process": {"pid": 7, "free_bytes": 10**8}}, "disk-low"),
     ],
 )  # fmt: skip
 def test_each_fault_is_named_first(over: dict[str, dict[str, Any]], first: str):
@@ -68,6 +127,7 @@ def test_what_another_cause_explains_comes_after_it():
         server_port={"why": "refused", "port": 5432},
         server_login=NOT_IN,
         server_login_ops={"in": True},
+        server_process={"pid": None},
         api_health=DOWN,
     )
     assert found[0] == "server-not-running"
@@ -75,6 +135,28 @@ def test_what_another_cause_explains_comes_after_it():
 
 def test_a_slow_machine_is_no_cause():
     assert causes(server_port={"why": "silent"}, api_liveness={"reached": False, "why": "silent"}) == []
+
+
+def test_a_busy_system_is_no_cause():
+    """Slow reports, growing tables, a lock that is waited for a moment, a full pool of quick statements for a moment."""
+    assert causes(
+        statements={"statements": [{"query": "report", "calls": 30.0, "mean_ms": 900.0, "ms": 27000.0}]},
+        tables={"tables": [{**TABLE, "changed": 30000, "dead": 30000, "seq_scans": 90, "rows_a_scan": 40000}]},
+        distance={"trip_ms": 80.0, "skew_seconds": 0.4},
+        lock_waits={"waits": [{"waiter": 1, "blocker": 2, "usename": "platform", "application_name": "", "state": "active", "query": "q", "age": 1.0, "waited": 0.9}]},
+    ) == []  # fmt: skip
+
+
+def test_what_cannot_be_had_makes_a_remedy_manual():
+    seen = {
+        n: Seen(n, "ok", v, "", Evidence(n, "", "", "", 0.0))
+        for n, v in {**WELL, "role-platform": {"rolbypassrls": True}}.items()
+    }
+    without = think(sections(), seen, {"superuser": False})[0].remedy
+    given = think(sections(), seen, {"superuser": True})[0].remedy
+    assert without is not None
+    assert given is not None
+    assert (without.kind, given.kind) == ("M", "A")
 
 
 def test_sections_are_found_by_alert_symptom_and_name():

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from tenantry.cli.place import embedded, say, show, tell
+from tenantry.cli.place import say, show, tell
 from tenantry.errors import StartError
-from tenantry.settings import DatabaseUrl, Settings
 
 if TYPE_CHECKING:
-    from tenantry.runbook import Diagnosis, Done, Place, Section
+    from tenantry.runbook import Diagnosis, Done, Section
 
 FAILED = 3
 """Exit code: a remedy, or its verification, failed."""
@@ -48,33 +47,18 @@ def run(arguments: argparse.Namespace) -> int:
     except LookupError as error:
         what = arguments.section or arguments.alert or arguments.symptom
         raise NoSuchSection(what=repr(what), known=str(error)) from None
-    place = _place(arguments.superuser_url)
     while True:
-        code = asyncio.run(_once(place, wanted, arguments))
+        code = asyncio.run(_once(wanted, arguments))
         if not arguments.watch:
             return code
         time.sleep(5.0)
         say()
 
 
-def _place(superuser: str | None) -> Place:
-    from tenantry.runbook import Place
+async def _once(wanted: list[Section], arguments: argparse.Namespace) -> int:
+    from tenantry.runbook import diagnose, fix, open_place
 
-    settings = Settings.load()
-    own = embedded(settings)
-    if own is None:
-        urls = settings.urls()
-        return Place(settings, urls, superuser=None if superuser is None else DatabaseUrl(superuser))
-    try:
-        urls = own.urls()
-    except Exception:  # no embedded server was made yet
-        return Place(settings, None)
-    return Place(settings, urls, superuser=DatabaseUrl(superuser) if superuser else own.superuser_url())
-
-
-async def _once(place: Place, wanted: list[Section], arguments: argparse.Namespace) -> int:
-    from tenantry.runbook import diagnose, fix
-
+    place = open_place(arguments.superuser_url, is_deep=arguments.deep)
     started = time.perf_counter()
     diagnosis = await diagnose(place, wanted)
     took = time.perf_counter() - started

@@ -251,6 +251,7 @@ def _doctor(commands: Any) -> None:
     )
     doctor.add_argument("--by", default="", help="who approves")
     doctor.add_argument("--superuser-url", metavar="URL", help="for remedies that need a superuser")
+    doctor.add_argument("--deep", action="store_true", help="also what reads much: indexes are checked (amcheck)")
     doctor.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
     doctor.add_argument("--long", action="store_true", help="all of the evidence, with the commands")
 

@@ -26,11 +26,12 @@ from tenantry.runbook.model import (
     Verdict,
     Verification,
 )  # fmt: skip
+from tenantry.runbook.opening import open_place
 from tenantry.runbook.place import Place
 
 __all__ = [
     "Cause", "Diagnosis", "Done", "Evidence", "Facts", "Finding", "Look", "NotApplicable", "Place", "Probe", "Remedy", "Section", "Seen",
-    "Verdict", "Verification", "chosen", "diagnose", "fix", "section", "sections",
+    "Verdict", "Verification", "chosen", "diagnose", "fix", "open_place", "section", "sections",
 ]  # fmt: skip
 
 _added: list[Section] = []

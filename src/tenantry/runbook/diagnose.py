@@ -16,12 +16,14 @@ from tenantry.runbook.model import (
     Evidence,
     Facts,
     Finding,
+    Needs,
     NotApplicable,
     Probe,
     Section,
     Seen,
     Shown,
     Verdict,
+    remedy_of,
 )  # fmt: skip
 from tenantry.runbook.place import Place, Refusal, masked
 
@@ -101,8 +103,14 @@ def _seen(probe: Probe, state: str, values: dict[str, object], why: str, output:
     return Seen(probe.name, state, values, why, evidence)  # pyright: ignore[reportArgumentType] - a State
 
 
-def think(sections: Sequence[Section], seen: Mapping[str, Seen]) -> list[Finding]:
-    """The causes that the facts show: what explains others first, then by confidence, then in the sections' order."""
+def think(
+    sections: Sequence[Section], seen: Mapping[str, Seen], rights: Mapping[Needs, bool] | None = None
+) -> list[Finding]:
+    """The causes that the facts show: what explains others first, then by confidence, then in the sections' order.
+
+    `rights` says what a remedy may need and has here; a remedy that needs more is for a person (class M).
+    """
+    rights = rights or {}
     facts = Facts(seen)
     found: list[tuple[Section, Cause, Verdict]] = []
     known: set[str] = set()
@@ -117,28 +125,44 @@ def think(sections: Sequence[Section], seen: Mapping[str, Seen]) -> list[Finding
     explained = {other for _, cause, verdict in found if verdict.confidence != "possible" for other in cause.explains}
     ordered = sorted(enumerate(found), key=lambda e: (e[1][1].id in explained, SURE[e[1][2].confidence], e[0]))
     return [
-        _finding(section, cause, verdict, facts, is_explained=cause.id in explained)
+        _finding(section, cause, verdict, facts, rights, is_explained=cause.id in explained)
         for _, (section, cause, verdict) in ordered
     ]
 
 
-def _finding(section: Section, cause: Cause, verdict: Verdict, facts: Facts, *, is_explained: bool) -> Finding:
+def _finding(
+    section: Section,
+    cause: Cause,
+    verdict: Verdict,
+    facts: Facts,
+    rights: Mapping[Needs, bool],
+    *,
+    is_explained: bool,
+) -> Finding:
     fields = _Fields(verdict.fields)
-    remedy = cause.remedy
+    remedy = remedy_of(cause, verdict)
     shown = None
     if remedy is not None:
-        shown = Shown(
-            remedy.id,
-            remedy.kind,
-            remedy.command.format_map(fields),
-            remedy.needs,
-            remedy.says.format_map(fields),
-            remedy.who,
-        )
+        kind, says = remedy.kind, remedy.says.format_map(fields)
+        if kind != "M" and not rights.get(remedy.needs, True):
+            kind, says = "M", f"{says} It needs {NEEDED[remedy.needs]}.".strip()
+        if remedy.act is None:
+            kind = "M"
+        command = remedy.command.format_map(fields)
+        shown = Shown(remedy.id, kind, command, remedy.needs, says, remedy.who)
     return Finding(
         section.slug, cause.id, cause.says.format_map(fields), verdict.confidence, facts.evidence(verdict.probes), shown,
         kind=cause.kind, is_explained=is_explained,
     )  # fmt: skip
+
+
+NEEDED: Mapping[Needs, str] = {
+    "none": "nothing",
+    "ops": "a sign-in as tenantry_ops (DATABASE_OPS_URL), which is not to be had",
+    "owner": "a sign-in as tenantry_migrate (DATABASE_ADMIN_URL), which is not to be had",
+    "superuser": "a superuser of the database: tenantry doctor --superuser-url URL",
+    "os": "another account of the operating system",
+}
 
 
 class _Fields(dict[str, object]):
@@ -150,9 +174,12 @@ class _Fields(dict[str, object]):
 
 async def diagnose(place: Place, sections: Sequence[Section]) -> Diagnosis:
     """Look and think, for these sections."""
+    import psutil  # noqa: F401 - both before any deadline runs, not within one
+    import psycopg  # noqa: F401
+
     probes = {probe.name: probe for section in sections for probe in section.probes}
-    seen = await look(place, probes.values())
-    return Diagnosis(seen, think(sections, seen))
+    seen, rights = await asyncio.gather(look(place, probes.values()), place.rights())
+    return Diagnosis(seen, think(sections, seen, rights))
 
 
 def chosen(

@@ -1,24 +1,23 @@
-"""Doing what was proposed: bounded, written down before and after, and verified; else it stops.
+"""Doing what was proposed: bounded, written down before and after, and verified; what fails is left, and the next cause is next.
 
 Class S is done by `--fix`, class A for the ids that somebody approved, class M never. Findings that another one explains are
-not touched: what they need may be gone when the first is cured. Every remedy may be run twice.
+not touched: what they need may be gone when the first is cured. Every remedy may be run twice. What cannot be written down
+is not done (`deeds.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timezone
-from pathlib import Path
-from typing import Any
 
 from msgspec import Struct
 
+from tenantry.processes.rundir import take_lock
+from tenantry.runbook.deeds import Deeds, lock_of
 from tenantry.runbook.diagnose import Diagnosis, look
-from tenantry.runbook.model import Checked, Facts, Finding, Remedy, Section, Verdict
+from tenantry.runbook.model import Checked, Facts, Finding, NotApplicable, Probe, Remedy, Section, Verdict, remedy_of
 from tenantry.runbook.place import Place, Refusal, masked
 
 POLL_SECONDS = 1.0
@@ -43,60 +42,117 @@ async def fix(
     approved: Mapping[str, str],
     say: Callable[[str], None] = lambda _: None,
 ) -> list[Done]:
-    """Run what may be run, in order; the first that fails, or is not verified, ends it. `approved`: remedy id → by whom."""
+    """Run what may be run, in order. `approved`: remedy id → by whom."""
+    deeds = Deeds(place)
+    who = next(iter(approved.values()), "doctor")
+    for kind in deeds.open_incidents(diagnosis.findings, who):
+        say(f"an incident of kind {kind} is opened")
+    lock = _lock(place)
+    if lock is None:
+        return [
+            Done(f.cause, f.remedy.id, "failed", "another doctor is at work here, or its folder cannot be written")
+            for f in diagnosis.findings[:1]
+            if f.remedy is not None
+        ]
+    try:
+        return await _all(place, sections, diagnosis, deeds, is_fixing=is_fixing, approved=approved, say=say)
+    finally:
+        os.close(lock)
+
+
+def _lock(place: Place) -> int | None:
+    try:
+        lock_of(place.home).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return take_lock(lock_of(place.home))
+    except OSError:
+        return None
+
+
+async def _all(
+    place: Place,
+    sections: Sequence[Section],
+    diagnosis: Diagnosis,
+    deeds: Deeds,
+    *,
+    is_fixing: bool,
+    approved: Mapping[str, str],
+    say: Callable[[str], None],
+) -> list[Done]:
     causes = {cause.id: cause for section in sections for cause in section.causes}
     probes = {probe.name: probe for section in sections for probe in section.probes}
     done: list[Done] = []
+    begun: set[str] = set()
     for finding in diagnosis.findings:
-        remedy = causes[finding.cause].remedy
-        if remedy is None or finding.remedy is None or finding.is_explained:
-            continue
-        by = approved.get(remedy.id, "" if remedy.kind != "S" or not is_fixing else "--fix")
-        if remedy.kind == "M" or remedy.act is None:
-            done.append(Done(finding.cause, remedy.id, "manual"))
-            continue
-        if not by:
-            done.append(Done(finding.cause, remedy.id, "waits for approval"))
-            continue
         verdict = causes[finding.cause].judge(Facts(diagnosis.seen))
-        say(f"{finding.cause}: {finding.remedy.command}")
-        outcome = await _run(place, finding, remedy, verdict, by)
-        done.append(outcome)
-        if outcome.outcome == "done" and remedy.verification is not None:
-            verification = remedy.verification
-            finding.verification = await _verified(place, remedy, probes.get(verification.probe))
-            write_down(
-                place.home, "verified", finding, by, "yes" if finding.verification.ok else finding.verification.got
+        remedy = None if verdict is None else remedy_of(causes[finding.cause], verdict)
+        if verdict is None or remedy is None or finding.remedy is None or finding.is_explained:
+            continue
+        by = approved.get(remedy.id, "--fix" if finding.remedy.kind == "S" and is_fixing else "")
+        if finding.remedy.kind == "M":
+            done.append(Done(finding.cause, remedy.id, "manual"))
+        elif not by:
+            done.append(
+                Done(
+                    finding.cause, remedy.id, "waits for approval" if finding.remedy.kind == "A" else "waits for --fix"
+                )
             )
-            if not finding.verification.ok:
-                outcome.outcome = "failed"
-                outcome.text = f"expected {verification.expected}, got {finding.verification.got}"
-        if outcome.outcome == "failed":
-            break
+        elif remedy.id in begun:
+            continue  # one cure for two causes is done once
+        else:
+            begun.add(remedy.id)
+            deeds.tell_incident("cause", by, finding.says)
+            say(f"{finding.cause}: {finding.remedy.command}")
+            outcome = await _one(place, deeds, finding, remedy, verdict, by, probes)
+            deeds.tell_incident("remedy", by, f"{finding.remedy.command}: {outcome.outcome}")
+            done.append(outcome)
+            if outcome.outcome == "failed" and await deeds.page_after_failures(finding, by):
+                say("three remedies of the health section failed within an hour: level 1 is paged")
     return done
 
 
-async def _run(place: Place, finding: Finding, remedy: Remedy, verdict: Verdict | None, by: str) -> Done:
-    if verdict is None or remedy.act is None:
-        return Done(finding.cause, remedy.id, "failed", "what was found is not there any more")
-    write_down(place.home, "begins", finding, by, "")
+async def _one(
+    place: Place, deeds: Deeds, finding: Finding, remedy: Remedy, verdict: Verdict, by: str, probes: Mapping[str, Probe]
+) -> Done:
+    """Act, write it down, verify."""
+    outcome = await _act(place, deeds, finding, remedy, verdict, by)
+    if outcome.outcome == "done" and remedy.verification is not None:
+        wanted = remedy.verification
+        found = finding.verification = await _verified(place, remedy, probes.get(wanted.probe))
+        await deeds.write("verified" if found.ok else "not verified", finding, by, found.got)
+        if not found.ok:
+            outcome.outcome = "failed"
+            outcome.text = f"expected {wanted.expected}, got {found.got}"
+    return outcome
+
+
+async def _act(place: Place, deeds: Deeds, finding: Finding, remedy: Remedy, verdict: Verdict, by: str) -> Done:
+    if remedy.act is None:
+        return Done(finding.cause, remedy.id, "manual")
+    if finding.remedy is not None and deeds.times(finding.remedy.command) >= remedy.most_an_hour:
+        why = f"it was done {remedy.most_an_hour} times within the hour: a person is wanted"
+        return Done(finding.cause, remedy.id, "failed", why)
+    try:
+        await deeds.write("begins", finding, by)
+    except OSError as error:
+        return Done(
+            finding.cause, remedy.id, "failed", f"it cannot be written down, so it is not done: {error.strerror}"
+        )
     try:
         text = await remedy.act(place, verdict.fields)
-    except (Refusal, OSError, TimeoutError, RuntimeError) as error:
+    except (Refusal, OSError, TimeoutError, RuntimeError, NotApplicable, LookupError) as error:
         why = masked(str(error) or type(error).__name__)
-        write_down(place.home, "failed", finding, by, why)
+        await deeds.write("failed", finding, by, why)
         return Done(finding.cause, remedy.id, "failed", why)
-    write_down(place.home, "done", finding, by, text)
+    await deeds.write("done", finding, by, text)
     return Done(finding.cause, remedy.id, "done", text)
 
 
-async def _verified(place: Place, remedy: Remedy, probe: Any) -> Checked:
+async def _verified(place: Place, remedy: Remedy, probe: Probe | None) -> Checked:
     assert remedy.verification is not None
     wanted = remedy.verification
     if probe is None:
         return Checked(wanted.probe, wanted.expected, "there is no such probe", False)
     until = time.monotonic() + wanted.within_seconds
-    got = ""
     while True:
         seen = (await look(place, [probe]))[probe.name]
         got = seen.evidence.output or seen.why
@@ -107,21 +163,4 @@ async def _verified(place: Place, remedy: Remedy, probe: Any) -> Checked:
         await asyncio.sleep(POLL_SECONDS)
 
 
-def write_down(home: Path, what: str, finding: Finding, by: str, text: str) -> None:
-    """A line in TENANTRY_HOME/watch/remedies.jsonl, before and after: also when there is no database. Raises OSError."""
-    folder = home / "watch"
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    line = {
-        "at": datetime.now(timezone.utc).isoformat(timespec="milliseconds"), "what": what, "cause": finding.cause,
-        "remedy": None if finding.remedy is None else finding.remedy.id,
-        "command": None if finding.remedy is None else finding.remedy.command, "by": by, "text": masked(text)[:1000],
-    }  # fmt: skip
-    with os.fdopen(
-        os.open(folder / "remedies.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600), "a", encoding="utf-8"
-    ) as file:
-        file.write(json.dumps(line) + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-
-
-__all__ = ["Done", "fix", "write_down"]
+__all__ = ["Done", "fix"]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, LiteralString, cast
 
 from tenantry.runbook.place import Place
 
@@ -74,6 +75,61 @@ async def start_database(place: Place, fields: Mapping[str, Any]) -> str:
         Embedded(place.home, place.settings.postgres_port, slow_ms=place.settings.slow_statement_ms).ensure
     )
     return "tenantry db start"
+
+
+async def start_system_database(place: Place, fields: Mapping[str, Any]) -> str:
+    """A server of this machine that is not ours: systemd, or Debian's pg_ctlcluster where there is no systemd."""
+    from tenantry.runbook.model import NotApplicable
+
+    commands: list[tuple[str, ...]] = [("systemctl", "start", "postgresql")]
+    with contextlib.suppress(NotApplicable, TimeoutError):
+        code, output = await place.run("pg_lsclusters", "--no-header")
+        for line in output.splitlines() if code == 0 else ():
+            version, cluster, port, *_ = line.split()
+            if port == str(fields.get("port")):
+                commands.append(("pg_ctlcluster", version, cluster, "start"))
+    sudo = () if os.geteuid() == 0 else ("sudo", "-n")
+    last = "neither systemctl nor pg_ctlcluster is here"
+    for command in commands:
+        try:
+            code, output = await place.run(*sudo, *command, seconds=60.0)
+        except (NotApplicable, TimeoutError) as error:
+            last = str(error) or "no answer"
+            continue
+        if code == 0:
+            return " ".join(command)
+        last = output[-300:] or f"{' '.join(command)} ended with {code}"
+    raise RuntimeError(last)
+
+
+async def rotate_secret(place: Place, fields: Mapping[str, Any]) -> str:
+    """`tenantry secret rotate`: a new secret first, the old one goes on verifying; then the workers take it."""
+    code, output = await place.run(*_own(("tenantry", "secret", "rotate", "--file", str(place.env_file))), seconds=30.0)
+    if code != 0:
+        raise RuntimeError(output[-500:] or f"tenantry secret rotate ended with {code}")
+    return f"{output.strip()[-200:]}; {await reload_api(place, fields)}"
+
+
+async def test_alert(place: Place, fields: Mapping[str, Any]) -> str:
+    """`tenantry alerts test`."""
+    code, output = await place.run(*_own(("tenantry", "alerts", "test")), seconds=60.0)
+    if code != 0:
+        raise RuntimeError(output[-500:] or f"tenantry alerts test ended with {code}")
+    return output.strip()[-300:]
+
+
+async def in_database(place: Place, statement: str) -> str:
+    """A statement of ours as superuser, from the maintenance database: also where ours takes no connections."""
+    if place.superuser is None or place.urls is None:
+        raise RuntimeError("it needs a superuser: tenantry doctor --superuser-url URL")
+    elsewhere = Place(place.settings, place.urls, superuser=place.superuser.with_database("postgres"))
+    await elsewhere.do("superuser", cast("LiteralString", statement))  # made of constants and a quoted name
+    return statement
+
+
+def quoted(name: str) -> str:
+    """An identifier."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 async def push(place: Place, fields: Mapping[str, Any]) -> str:

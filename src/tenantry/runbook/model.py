@@ -105,6 +105,8 @@ class Verdict(Struct, frozen=True):
     confidence: Confidence
     probes: tuple[str, ...]
     fields: dict[str, Any] = field(default_factory=dict[str, Any])
+    remedy: Remedy | None = None
+    """Instead of the cause's own, where the same cause wants another remedy here."""
 
 
 class Verification(Struct, frozen=True):
@@ -130,6 +132,8 @@ class Remedy(Struct, frozen=True):
     act: Act | None = None
     verification: Verification | None = None
     who: str = "L1"
+    most_an_hour: int = 10
+    """A remedy that did not help so often will not help; then a person is wanted."""
 
 
 class Cause(Struct, frozen=True):
@@ -192,3 +196,8 @@ class Finding(Struct):
     kind: str | None = None
     is_explained: bool = False
     """Whether another finding explains this one."""
+
+
+def remedy_of(cause: Cause, verdict: Verdict) -> Remedy | None:
+    """The remedy of a cause as it was found."""
+    return verdict.remedy or cause.remedy

@@ -6,18 +6,23 @@ It works with the API down, the database down, and the settings wrong: what cann
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, LiteralString, cast
+from typing import TYPE_CHECKING, Any, Literal, LiteralString, cast
 
 import msgspec
 
 from tenantry.settings import DatabaseUrl, Settings, Urls
 
-Login = Literal["platform", "ops", "admin", "direct", "auth"]
-CONNECT_SECONDS = 2.0
+if TYPE_CHECKING:
+    from tenantry.runbook.model import Needs
+
+Login = Literal["platform", "ops", "admin", "direct", "auth", "superuser"]
+MOST_CONNECTIONS = 4
+"""Of the probes at once: a server that is nearly full must not be filled by whoever looks for the reason."""
 _SECRETS = re.compile(
     r"(?i)((?:password|secret|token|api[_-]?key|authorization)\s*[=:]\s*(?:bearer\s+)?)([^\s,;'\"&]+)|(://[^:/@\s]+:)([^@\s]+)(?=@)"
 )
@@ -57,13 +62,27 @@ class Refusal(Exception):
 class Place:
     """One installation. `urls` is None where no database is configured and no embedded one was ever made."""
 
-    def __init__(self, settings: Settings, urls: Urls | None, *, superuser: DatabaseUrl | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        urls: Urls | None,
+        *,
+        superuser: DatabaseUrl | None = None,
+        faults: Sequence[tuple[str, str, str]] = (),
+        env_file: Path | None = None,
+        is_deep: bool = False,
+    ) -> None:
         self.settings = settings
+        self.faults = list(faults)
+        """What is wrong with the settings: name, what, cure. Those names have their defaults here."""
+        self.env_file = env_file or Path(".env").absolute()
         self.home: Path = settings.home
         self.urls = urls
         self.superuser = superuser
         """Given by `--superuser-url`, or the embedded server's own; never taken from elsewhere."""
+        self.is_deep = is_deep
         self.kept = _kept(settings.home)
+        self._few: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
 
     @property
     def is_embedded(self) -> bool:
@@ -76,6 +95,32 @@ class Place:
         port = self.settings.port if self.settings.is_given("PORT") else int(self.kept.get("port", self.settings.port))
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - the reverse: it is not listened on
+
+    async def rights(self) -> dict[Needs, bool]:
+        """What a remedy may need, and whether it is to be had: asked in 3 s; what has no answer is not to be had."""
+        ops, owner, superuser = await asyncio.gather(
+            self._may("ops", "select true as may"),
+            self._may("admin", "select pg_catalog.pg_has_role('tenantry_owner', 'member') as may"),
+            self._may_all(),
+        )
+        return {"none": True, "ops": ops, "owner": owner, "superuser": superuser, "os": True}
+
+    async def _may_all(self) -> bool:
+        """Asked in the maintenance database too: ours may take no connections, which is what is to be mended."""
+        text: LiteralString = "select rolsuper as may from pg_catalog.pg_roles where rolname = current_user"
+        if self.superuser is None or await self._may("superuser", text):
+            return self.superuser is not None
+        elsewhere = Place(self.settings, self.urls, superuser=self.superuser.with_database("postgres"))
+        return await elsewhere._may("superuser", text)
+
+    async def _may(self, login: Login, text: LiteralString) -> bool:
+        from tenantry.runbook.model import NotApplicable
+
+        try:
+            rows = await self.ask(login, text, seconds=1.5)
+        except (Refusal, TimeoutError, NotApplicable, OSError):
+            return False
+        return bool(rows and rows[0]["may"])
 
     # ------------------------------------------------------------------ asking
 
@@ -96,15 +141,17 @@ class Place:
     ) -> list[dict[str, Any]]:
         import psycopg
 
-        async with asyncio.timeout(seconds):
+        url = self.url(login)
+        queue = self._queue() if login in ("ops", "superuser") else contextlib.nullcontext()
+        async with asyncio.timeout(seconds), queue:
             connection: psycopg.AsyncConnection[Any] | None = None
             try:
                 connection = await psycopg.AsyncConnection.connect(
-                    self.url(login).reveal(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor,
-                    prepare_threshold=None, connect_timeout=3,
+                    url.reveal(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor,
+                    prepare_threshold=None, connect_timeout=3, application_name="tenantry doctor",
                 )  # fmt: skip
                 if is_reading:
-                    await connection.execute("set default_transaction_read_only = on")
+                    await connection.execute("set default_transaction_read_only = on; set statement_timeout = '4s'")
                 cursor = await connection.execute(text, values)
                 if cursor.description is None:
                     return []
@@ -116,13 +163,22 @@ class Place:
                 if connection is not None:
                     connection.pgconn.finish()  # at once: a stopped server must not be waited for
 
+    def _queue(self) -> asyncio.Semaphore:
+        """One for each event loop: a place may be looked at by several runs."""
+        loop = asyncio.get_running_loop()
+        if self._few is None or self._few[0] is not loop:
+            self._few = (loop, asyncio.Semaphore(MOST_CONNECTIONS))
+        return self._few[1]
+
     def url(self, login: Login) -> DatabaseUrl:
         """The URL of a login. Raises NotApplicable where there is no database yet."""
         from tenantry.runbook.model import NotApplicable
 
         if self.urls is None:
             raise NotApplicable("no database is configured, and no embedded one was made yet")
-        if login == "admin" and self.superuser is not None:
+        if login == "superuser":
+            if self.superuser is None:
+                raise NotApplicable("no superuser was given (--superuser-url URL)")
             return self.superuser
         return getattr(self.urls, login)
 
@@ -131,6 +187,15 @@ class Place:
         started = time.perf_counter()
         async with asyncio.timeout(seconds):
             return await asyncio.to_thread(_get, url, seconds, dict(headers or {}), started)
+
+    async def post(self, url: str, form: Mapping[str, str], *, seconds: float = 2.5) -> Answer:
+        """POST of a form, without following anything. Raises OSError, TimeoutError."""
+        from urllib.parse import urlencode
+
+        started = time.perf_counter()
+        headers = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
+        async with asyncio.timeout(seconds):
+            return await asyncio.to_thread(_get, url, seconds, headers, started, urlencode(form).encode())
 
     async def run(self, *argv: str, seconds: float = 3.0) -> tuple[int, str]:
         """Exit code and output (masked) of a program. Raises NotApplicable if it is not there, TimeoutError."""
@@ -154,7 +219,7 @@ class Place:
         return process.returncode or 0, masked(output.decode("utf-8", "replace"))
 
 
-def _get(url: str, seconds: float, headers: dict[str, str], started: float) -> Answer:
+def _get(url: str, seconds: float, headers: dict[str, str], started: float, body: bytes | None = None) -> Answer:
     import http.client
     from urllib.parse import urlsplit
 
@@ -162,7 +227,8 @@ def _get(url: str, seconds: float, headers: dict[str, str], started: float) -> A
     kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
     connection = kind(parts.hostname or "", parts.port, timeout=seconds)
     try:
-        connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), headers=headers)
+        method = "GET" if body is None else "POST"
+        connection.request(method, (parts.path or "/") + (f"?{parts.query}" if parts.query else ""), body, headers)
         answer = connection.getresponse()
         body = answer.read(1 << 20)
     except (TimeoutError, http.client.HTTPException) as error:

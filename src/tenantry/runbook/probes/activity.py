@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tenantry.runbook.model import Look, Probe
-from tenantry.runbook.place import Place
+from tenantry.runbook.place import Login, Place, Refusal
 
 CONNECTIONS_SQL = """
 select a.usename, a.application_name, coalesce(a.state, 'unknown') as state, pg_catalog.count(*) as n,
@@ -20,7 +20,7 @@ select pg_catalog.current_setting('max_connections')::int as most,
        (select pg_catalog.count(*) from pg_catalog.pg_stat_activity where backend_type = 'client backend') as used,
        (select r.rolconnlimit from pg_catalog.pg_roles r where r.rolname = 'platform') as role_limit,
        (select pg_catalog.count(*) from pg_catalog.pg_stat_activity where usename = 'platform') as role_used,
-       pg_catalog.current_setting('default_transaction_read_only') as read_only,
+       (select s.reset_val from pg_catalog.pg_settings s where s.name = 'default_transaction_read_only') as read_only,
        (select d.datallowconn from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()) as allows,
        pg_catalog.pg_is_in_recovery() as in_recovery
 """
@@ -45,8 +45,15 @@ select a.pid, a.usename, coalesce(a.application_name, '') as application_name,
 
 
 async def _connections(place: Place) -> Look:
-    (limits,) = await place.ask("ops", LIMITS_SQL)
-    rows = await place.ask("ops", CONNECTIONS_SQL)
+    login: Login = "ops"
+    try:
+        (limits,) = await place.ask(login, LIMITS_SQL)
+    except Refusal as refusal:
+        if refusal.sqlstate != "53300" or place.superuser is None:
+            raise
+        login = "superuser"  # what is reserved for it is there for this
+        (limits,) = await place.ask(login, LIMITS_SQL)
+    rows = await place.ask(login, CONNECTIONS_SQL)
     lines = [
         f"{limits['used']} of {limits['most']} ({limits['reserved']} reserved); platform {limits['role_used']} of {limits['role_limit']}"
     ]

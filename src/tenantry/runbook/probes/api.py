@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import time
+from datetime import datetime
 from typing import Any
 
 from tenantry.runbook.model import Look, NotApplicable, Probe
@@ -24,8 +26,17 @@ def _told(answer: Answer) -> dict[str, Any]:
         "http": answer.status, "status": fields.get("status"), "ms": round(answer.took_ms),
         "checks": {name: check.get("status") for name, check in checks.items()},
         "messages": {name: check.get("message") for name, check in checks.items()},
-        "failures": fields.get("consecutiveFailures"),
+        "failures": fields.get("consecutiveFailures"), "skew_seconds": _skew(fields),
     }  # fmt: skip
+
+
+def _skew(fields: dict[str, Any]) -> float | None:
+    """How far the API's clock is from ours, by its own timestamp."""
+    try:
+        told = datetime.fromisoformat(str(fields["timestamp"]).replace("Z", "+00:00")).timestamp()
+        return round(told + float(fields.get("ageMs") or 0) / 1000 - time.time(), 1)
+    except (KeyError, ValueError, TypeError):
+        return None
 
 
 def _why(error: BaseException) -> str:

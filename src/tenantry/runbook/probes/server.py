@@ -17,8 +17,17 @@ STARTUP_SECONDS = 0.8
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
+AGAIN_SECONDS = 1.8
+"""The second try: silence is a finding only if it is kept up, because this machine may be busy, and slow is not dead."""
+
+
 async def _port(place: Place) -> Look:
-    """TCP (or the socket), then one packet: a stopped server accepts connections and is silent."""
+    """TCP (or the socket), then one packet: a stopped server accepts connections and is silent. Twice, if it is."""
+    first = await _knock(place, STARTUP_SECONDS)
+    return first if first.values.get("why") != "silent" else await _knock(place, AGAIN_SECONDS)
+
+
+async def _knock(place: Place, seconds: float) -> Look:
     import psycopg.conninfo
 
     facts: dict[str, Any] = dict(psycopg.conninfo.conninfo_to_dict(place.url("direct").reveal()))
@@ -28,30 +37,30 @@ async def _port(place: Place) -> Look:
     started = time.perf_counter()
     writer = None
     try:
-        async with asyncio.timeout(STARTUP_SECONDS):
+        async with asyncio.timeout(seconds):
             if host.startswith("/"):
                 reader, writer = await asyncio.open_unix_connection(where)
             else:
                 reader, writer = await asyncio.open_connection(host, port)
     except ConnectionRefusedError:
-        return Look({"open": False, "why": "refused", "port": port}, f"{port}: ECONNREFUSED")
+        return Look({"open": False, "why": "refused", "port": port, "is_here": _is_here(host)}, f"{port}: ECONNREFUSED")
     except FileNotFoundError:
         return Look({"open": False, "why": "refused", "port": port}, f"{port}: no socket")
     except TimeoutError:
         return Look(
             {"open": False, "why": "silent", "port": port},
-            f"{port}: no answer to a connection in {STARTUP_SECONDS:g} s",
+            f"{port}: no answer to a connection in {seconds:g} s",
         )
     except socket.gaierror:
         return Look({"open": False, "why": "unknown host", "port": port}, "the host's name is not known")
     try:
         writer.write(_SSL_REQUEST)
-        async with asyncio.timeout(STARTUP_SECONDS):
+        async with asyncio.timeout(seconds):
             answer = await reader.read(1)
     except TimeoutError:
         return Look(
             {"open": True, "answers": False, "why": "silent", "port": port},
-            f"{port}: accepts, and is silent for {STARTUP_SECONDS:g} s",
+            f"{port}: accepts, and is silent for {seconds:g} s",
         )
     except ConnectionError:
         return Look({"open": True, "answers": False, "why": "reset", "port": port}, f"{port}: reset by peer")
@@ -66,6 +75,10 @@ async def _port(place: Place) -> Look:
     return Look(
         {"open": True, "answers": True, "ms": round(took, 1), "port": port}, f"{port}: answers in {took:.1f} ms"
     )
+
+
+def _is_here(host: str) -> bool:
+    return host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
 
 
 async def _login(place: Place, login: Any) -> Look:
@@ -114,13 +127,13 @@ async def _process(place: Place) -> Look:
         status = process.status() if process is not None else None
         if process is not None and "postgres" not in process.name():
             process, status = None, None
-        children = [child.status() for child in process.children()] if process is not None else []
+        children = [(child.pid, child.status()) for child in process.children()] if process is not None else []
     except psutil.Error:
         process, status, children = None, None, []
     disk = psutil.disk_usage(str(data if data.exists() else place.home))
     values = {
         "pid": pid if process is not None else None, "status": status, "stopped": status == psutil.STATUS_STOPPED,
-        "stuck": status == psutil.STATUS_DISK_SLEEP, "stopped_children": children.count(psutil.STATUS_STOPPED),
+        "stuck": status == psutil.STATUS_DISK_SLEEP, "stopped_children": [pid for pid, state in children if state == psutil.STATUS_STOPPED],
         "free_bytes": disk.free, "data": str(data),
     }  # fmt: skip
     output = f"pid {pid or 'none'}, {status or 'not running'}, {disk.free // 1_000_000} MB free where its data lie"
@@ -155,6 +168,70 @@ async def _log(place: Place) -> Look:
     )
 
 
+async def _hba(place: Place) -> Look:
+    """pg_hba.conf as the server reads it: lines that are faulty, and those that refuse."""
+    rows = await place.ask("superuser", HBA_SQL)
+    lines = [f"line {r['line']}: {r['rule']}{'  -- ' + r['error'] if r['error'] else ''}" for r in rows]
+    bad = [r for r in rows if r["error"] or r["method"] == "reject"]
+    return Look({"rules": rows, "bad": bad}, "\n".join(lines[:20]) or "no rule")
+
+
+HBA_SQL = """
+select h.line_number as line, h.auth_method as method, h.error,
+       pg_catalog.concat_ws(' ', h.type, pg_catalog.array_to_string(h.database, ','), pg_catalog.array_to_string(h.user_name, ','), h.address, h.netmask, h.auth_method) as rule
+  from pg_catalog.pg_hba_file_rules h
+ where h.error is not null or h.user_name && array['all', 'platform', '+platform'] order by 1 limit 50
+"""
+
+
+async def _pooler(place: Place) -> Look:
+    """PgBouncer's own view, where DATABASE_URL is one: asked in its console."""
+    import psycopg
+
+    settings = place.settings
+    if settings.database_direct_url is None or place.urls is None:
+        why = "no pooler is configured (DATABASE_DIRECT_URL beside DATABASE_URL)"
+        raise NotApplicable(why)
+    async with asyncio.timeout(2.5):
+        try:
+            connection = await psycopg.AsyncConnection.connect(
+                place.urls.platform.with_database("pgbouncer").reveal(),
+                autocommit=True,
+                connect_timeout=3,
+                prepare_threshold=None,
+            )
+        except psycopg.Error as error:
+            why = f"its console does not let platform in (stats_users): {' '.join(str(error).split())[:120]}"
+            raise NotApplicable(why) from None
+        try:
+            rows: list[dict[str, Any]] = []
+            for statement in (b"SHOW POOLS", b"SHOW CONFIG"):
+                found = connection.pgconn.exec_(statement)  # its console speaks the simple protocol alone
+                names = [(found.fname(i) or b"").decode() for i in range(found.nfields)]
+                rows += [
+                    dict(
+                        zip(names, [(found.get_value(r, i) or b"").decode() for i in range(found.nfields)], strict=True)
+                    )
+                    for r in range(found.ntuples)
+                ]
+        finally:
+            connection.pgconn.finish()
+    pools = [row for row in rows if "cl_waiting" in row and row.get("database") != "pgbouncer"]
+    waiting = sum(int(row["cl_waiting"]) for row in pools)
+    longest = max((int(row.get("maxwait") or 0) for row in pools), default=0)
+    mode = next(
+        (row["value"] for row in rows if row.get("key") == "pool_mode"),
+        next((row.get("pool_mode", "") for row in pools), ""),
+    )
+    lines = [
+        f"{r['database']}/{r['user']}: cl_active {r['cl_active']}, cl_waiting {r['cl_waiting']}, sv_active {r['sv_active']}, maxwait {r.get('maxwait')}"
+        for r in pools
+    ]
+    return Look({"waiting": waiting, "longest": longest, "mode": mode}, "\n".join([f"pool_mode {mode}", *lines]))
+
+
+HBA = Probe("pg-hba", "select * from pg_hba_file_rules", _hba)
+POOLER = Probe("pooler", 'psql -p 6432 -U postgres pgbouncer -c "SHOW POOLS;"', _pooler)
 PORT = Probe("server-port", "pg_isready; ss -ltn", _port)
 AS_PLATFORM = Probe("server-login", 'psql -U platform -d platform -c "SELECT 1;"', _as_platform)
 AS_OPS = Probe("server-login-ops", 'tenantry psql --role tenantry_ops -c "SELECT 1;"', _as_ops)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.probes.api import HEALTH, LIVENESS, OPS_LIVENESS, PROCESSES
 from tenantry.runbook.probes.server import AS_PLATFORM
+from tenantry.runbook.probes.sign_in import SETTINGS
 
 RESTART = Remedy(
     "restart-api",
@@ -15,7 +18,30 @@ RESTART = Remedy(
     "Start the API anew; clients wait, none is refused.",
     hands.restart_api,
     Verification(HEALTH.name, "health.check answers", lambda values: bool(values.get("reached")), 30.0),
+    most_an_hour=3,
 )
+ALIVE = Verification(LIVENESS.name, "liveness answers", lambda values: bool(values.get("alive")), 30.0)
+
+
+def _is_up(values: dict[str, Any]) -> bool:
+    checks: dict[str, Any] = values.get("checks") or {}
+    return checks.get("database") in ("up", "degraded")
+
+
+DATABASE_UP = Verification(
+    HEALTH.name,
+    "health.check answers, and its database is up",
+    _is_up,
+    45.0,
+)
+
+
+def _faulty(facts: Facts) -> Verdict | None:
+    faults = facts.rows(SETTINGS.name, "faults")
+    if not faults:
+        return None
+    what = "; ".join(f"{one['name']} {one['why']}" for one in faults[:3])
+    return Verdict("certain", (SETTINGS.name,), {"n": len(faults), "what": what, "cure": faults[0]["cure"]})
 
 
 def _gone(facts: Facts) -> Verdict | None:
@@ -56,13 +82,49 @@ SECTION = Section(
     title="Health Check Failures",
     symptoms=(r"\bunhealthy\b", r"\bdegraded\b", r"health check"),
     alerts=("HealthCheckFailing", "HealthDegraded"),
-    probes=(HEALTH, LIVENESS, OPS_LIVENESS, PROCESSES, AS_PLATFORM),
+    probes=(HEALTH, LIVENESS, OPS_LIVENESS, PROCESSES, AS_PLATFORM, SETTINGS),
     causes=(
-        Cause("api-gone", "The API does not listen: {state}.", _gone, RESTART),
-        Cause("loop-blocked", "The API's event loop is blocked: it accepts, and does not answer.", _hangs, RESTART),
         Cause(
-            "api-has-stale-connections", "The database is well from here, and the API says: {message}.", _stale, RESTART
+            "settings-faulty",
+            "{n} of the settings cannot be used, so the API does not start with them: {what}.",
+            _faulty,
+            Remedy("correct-settings", "M", "tenantry settings", "none", "{cure}"),
+            frozenset({"api-gone", "auth-secret-missing"}),
+        ),
+        Cause("api-gone", "The API does not listen: {state}.", _gone, RESTART),
+        Cause(
+            "loop-blocked",
+            "The API's event loop is blocked: it accepts, and does not answer.",
+            _hangs,
+            Remedy(
+                "restart-blocked-api",
+                "S",
+                "pm2 restart platform-api",
+                "none",
+                "Find the handler that blocks: the log's traces, tenantry top.",
+                hands.restart_api,
+                ALIVE,
+                most_an_hour=3,
+            ),
+        ),
+        Cause(
+            "api-has-stale-connections",
+            "The database is well from here, and the API says: {message}.",
+            _stale,
+            Remedy(
+                "restart-stale-api",
+                "S",
+                "pm2 restart platform-api",
+                "none",
+                "Its connections, or its credentials, are of before.",
+                hands.restart_api,
+                DATABASE_UP,
+                most_an_hour=3,
+            ),
         ),
     ),
-    prose="`health.check` answers within a second or says why not; on the port for operations also while the loops are blocked.",
+    prose=(
+        "`health.check` answers within a second or says why not; on the port for operations also while the loops are blocked. Remedies of this "
+        "section that failed three times within an hour page level 1. Settings that cannot be used are the first finding, and no end of the doctor."
+    ),
 )

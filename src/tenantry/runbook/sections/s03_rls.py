@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
+from tenantry.runbook.place import Place
 from tenantry.runbook.probes.counts import COUNTS
 from tenantry.runbook.probes.isolation import DEFECTS, FUNCTION, ROLE
 
+FEW = 10
+"""Refused rows that are no finding: somebody tries, and nothing comes of it."""
 WHOLE = Verification(DEFECTS.name, "no defects", lambda values: values.get("defects") == [], 15.0)
 PUSH = Remedy(
     "push",
@@ -33,6 +37,16 @@ PUSH_FUNCTION = Remedy(
         15.0,
     ),
 )
+
+
+async def _bind(place: Place, fields: Mapping[str, Any]) -> str:
+    return await hands.in_database(place, "alter role platform nosuperuser nobypassrls")
+
+
+BIND = Remedy(
+    "bind-role", "A", "{sql}   (psql -U postgres)", "superuser", "Then: tenantry verify --probe. Every tenant's rows were open meanwhile.",
+    _bind, Verification(ROLE.name, "neither superuser nor BYPASSRLS", lambda v: not (v.get("rolsuper") or v.get("rolbypassrls")), 10.0), "L2",
+)  # fmt: skip
 
 
 def _missing(facts: Facts) -> Verdict | None:
@@ -88,7 +102,7 @@ def _open(facts: Facts) -> Verdict | None:
 
 def _violations(facts: Facts) -> Verdict | None:
     found = facts.table(COUNTS.name, "violations")
-    if not found:
+    if sum(found.values()) <= FEW:
         return None
     where = ", ".join(f"{name} ({value:.0f})" for name, value in sorted(found.items()))
     return Verdict("likely", (COUNTS.name, DEFECTS.name), {"where": where})
@@ -105,16 +119,7 @@ SECTION = Section(
             "role-bypasses-rls",
             "Role platform is {what}: no policy binds it, every tenant's rows are open.",
             _bypass,
-            Remedy(
-                "bind-role",
-                "A",
-                "{sql}   (psql -U postgres)",
-                "superuser",
-                "Then: tenantry verify --probe. Open an incident of kind rls_breach.",
-                None,
-                None,
-                "L2",
-            ),
+            BIND,
             kind="rls_breach",
         ),
         Cause("rls-off", "Row security is off or not forced on {tables}.", _off, PUSH, kind="rls_breach"),

@@ -2,33 +2,66 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification, rows_of
 from tenantry.runbook.place import Place
-from tenantry.runbook.probes.activity import CONNECTIONS, IDLE, WAITS
+from tenantry.runbook.probes.activity import CONNECTIONS, IDLE, WAITS, WAITS_SQL
 from tenantry.runbook.probes.counts import COUNTS
+from tenantry.runbook.probes.server import POOLER
 
 LONG_SECONDS = 300.0
 OPEN_SECONDS = 10.0
+WAIT_SECONDS = 3.0
+
+
+def _no_waiter(values: dict[str, Any]) -> bool:
+    return not [w for w in rows_of(values, "waits") if (w["waited"] or 0) > WAIT_SECONDS]
+
+
+def _none_open(values: dict[str, Any]) -> bool:
+    return not [r for r in rows_of(values, "idle") if r["usename"] == "platform" and r["idle"] > OPEN_SECONDS]
 
 
 async def _terminate_idle(place: Place, fields: Mapping[str, Any]) -> str:
-    rows = await place.do("ops", "select tenantry.terminate_idle(interval '5 minutes')")
-    return f"{len(rows)} back ends of platform that were idle in transaction for over 5 minutes"
+    (row,) = await place.do("ops", "select tenantry.terminate_idle($1::text::interval) as n", [fields["least"]])
+    return f"{row['n']} back ends of platform that were idle in transaction for over {fields['least']}"
 
 
 async def _end_blocker(place: Place, fields: Mapping[str, Any]) -> str:
-    await place.do("ops", "select tenantry.terminate($1)", [fields["pid"]])
-    return f"pid {fields['pid']}"
+    """Cancel what it runs; if it still blocks, end it."""
+    pid = fields["pid"]
+    if fields["state"] == "active":
+        await place.do("ops", "select tenantry.cancel($1)", [pid])
+        await asyncio.sleep(1.0)
+        if pid not in {row["blocker"] for row in await place.ask("ops", WAITS_SQL)}:
+            return f"pid {pid}: cancelled"
+    (row,) = await place.do("ops", "select tenantry.terminate($1) as done", [pid])
+    return f"pid {pid}: {'ended' if row['done'] else 'it was gone already'}"
+
+
+END_BLOCKER = Remedy(
+    "end-blocker", "A", "select tenantry.terminate({pid});", "ops", "Only back ends of platform in this database can be ended so.",
+    _end_blocker, Verification(WAITS.name, "no waiter", _no_waiter, 15.0),
+)  # fmt: skip
+END_OTHERS_BLOCKER = Remedy(
+    "end-others-blocker", "M", "select pg_terminate_backend({pid});   -- psql -U postgres", "superuser",
+    "It is {usename}'s, and not ours to end: ask whose it is first.", who="DB",
+)  # fmt: skip
 
 
 def _full(facts: Facts) -> bool:
     counts = facts.of(COUNTS.name)
     size, active = counts.get("pool_size"), counts.get("pool_active")
     return bool(size and active is not None and active / size > 0.8)
+
+
+def _is_free(values: dict[str, Any]) -> bool:
+    size, active = values.get("pool_size"), values.get("pool_active")
+    return not size or active is None or active / size < 0.8
 
 
 def _leak(facts: Facts) -> Verdict | None:
@@ -38,12 +71,13 @@ def _leak(facts: Facts) -> Verdict | None:
     if not found:
         return None
     sure = "certain" if _full(facts) or found[0]["idle"] > LONG_SECONDS else "likely"
-    fields = {"n": len(found), "oldest": f"{found[0]['idle']:.0f}", "query": found[0]["query"][:80]}
+    least = "5 minutes" if found[0]["idle"] > LONG_SECONDS else "10 seconds"
+    fields = {"least": least, "n": len(found), "oldest": f"{found[0]['idle']:.0f}", "query": found[0]["query"][:80]}
     return Verdict(sure, (IDLE.name, COUNTS.name, CONNECTIONS.name), fields)
 
 
 def _blocker(facts: Facts) -> Verdict | None:
-    waits = [row for row in facts.rows(WAITS.name, "waits") if (row["waited"] or 0) > 1]
+    waits = [row for row in facts.rows(WAITS.name, "waits") if (row["waited"] or 0) > WAIT_SECONDS]
     if not waits:
         return None
     blockers = {row["blocker"] for row in waits} - {row["waiter"] for row in waits}
@@ -52,7 +86,19 @@ def _blocker(facts: Facts) -> Verdict | None:
         "pid": first["blocker"], "age": f"{first['age'] or 0:.0f}", "n": len(waits), "query": first["query"][:80], "state": first["state"],
         "usename": first["usename"],
     }  # fmt: skip
-    return Verdict("certain", (WAITS.name,), fields)
+    return Verdict("certain", (WAITS.name,), fields, None if first["usename"] == "platform" else END_OTHERS_BLOCKER)
+
+
+def _pooler(facts: Facts) -> Verdict | None:
+    found = facts.of(POOLER.name)
+    if not found.get("waiting") or (found.get("longest") or 0) < 1:
+        return None
+    return Verdict("certain", (POOLER.name, COUNTS.name), {"n": found["waiting"], "longest": found["longest"]})
+
+
+def _pooler_mode(facts: Facts) -> Verdict | None:
+    mode = facts.of(POOLER.name).get("mode")
+    return Verdict("certain", (POOLER.name,), {"mode": mode}) if mode not in (None, "", "transaction") else None
 
 
 def _busy(facts: Facts) -> Verdict | None:
@@ -74,26 +120,13 @@ SECTION = Section(
     title="Connection Pool Exhaustion",
     symptoms=(r"connection pool is full", r"pool (exhaust|timeout)", r"lock (wait|timeout)"),
     alerts=("ConnectionPoolHigh",),
-    probes=(COUNTS, CONNECTIONS, IDLE, WAITS),
+    probes=(COUNTS, CONNECTIONS, IDLE, WAITS, POOLER),
     causes=(
         Cause(
             "lock-blocker",
             "Back end {pid} ({usename}, {state}, {age} s) holds a lock that {n} wait for: {query}",
             _blocker,
-            Remedy(
-                "end-blocker",
-                "A",
-                "select tenantry.terminate({pid});",
-                "ops",
-                "Only back ends of platform in this database can be ended so.",
-                _end_blocker,
-                Verification(
-                    WAITS.name,
-                    "no waiter",
-                    lambda values: not [w for w in rows_of(values, "waits") if (w["waited"] or 0) > 1],
-                    15.0,
-                ),
-            ),
+            END_BLOCKER,
             frozenset({"pool-busy", "transactions-left-open"}),
         ),
         Cause(
@@ -103,10 +136,11 @@ SECTION = Section(
             Remedy(
                 "terminate-idle",
                 "A",
-                "select tenantry.terminate_idle(interval '5 minutes');",
+                "select tenantry.terminate_idle(interval '{least}');",
                 "ops",
                 "Idle connections are healthy; idle in transaction is a leak.",
                 _terminate_idle,
+                Verification(IDLE.name, "no transaction lies open", _none_open, 15.0),
             ),
             frozenset({"pool-busy"}),
         ),
@@ -121,7 +155,27 @@ SECTION = Section(
                 "none",
                 "And look for slow statements: tenantry doctor performance-degradation",
                 hands.reload_api,
+                Verification(COUNTS.name, "the pool is below 80 %", _is_free, 30.0),
             ),
+        ),
+        Cause(
+            "pooler-full",
+            "PgBouncer lets {n} clients wait, the longest for {longest} s: its server pool is small, or held.",
+            _pooler,
+            Remedy(
+                "enlarge-pooler",
+                "M",
+                "default_pool_size = 25   # in pgbouncer.ini; then: psql -p 6432 pgbouncer -c RELOAD",
+                "os",
+                who="L2",
+            ),
+            frozenset({"pool-busy"}),
+        ),
+        Cause(
+            "pooler-mode",
+            "PgBouncer is in {mode} mode: a client holds its connection as long as it lives.",
+            _pooler_mode,
+            Remedy("set-pooler-mode", "M", "pool_mode = transaction   # in pgbouncer.ini", "os", who="L2"),
         ),
     ),
     prose=(

@@ -1,0 +1,216 @@
+"""Authentication failures: secrets, providers, sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tenantry.runbook import hands
+from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
+from tenantry.runbook.place import Place
+from tenantry.runbook.probes.sign_in import DOTENV, NAMES, OIDC, SECRET, SESSIONS, SETTINGS
+
+BATCH = 1000
+MOST_BATCHES = 100
+MANY = 1000
+LONG_SECONDS = 2 * 86_400.0
+CLOCK_SECONDS = 60.0
+
+ROTATE = Remedy(
+    "rotate-secret", "A", "tenantry secret rotate && tenantry reload", "none",
+    "Puts the new one first and keeps the old one to verify with; edits .env in place. A leaked one: --drop-old (L3).",
+    hands.rotate_secret, Verification(DOTENV.name, "AUTH_SECRET once in .env", lambda v: not _doubled_names(v), 10.0),
+)  # fmt: skip
+
+
+async def _purge(place: Place, fields: Mapping[str, Any]) -> str:
+    """In batches, so that no sign-in waits."""
+    gone = 0
+    for _ in range(MOST_BATCHES):
+        (row,) = await place.do("ops", "select tenantry.purge_sessions($1) as n", [BATCH])
+        gone += row["n"]
+        if row["n"] < BATCH:
+            break
+    return f"{gone} expired sessions deleted"
+
+
+def _doubled_names(values: dict[str, Any]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = values.get("doubled") or []
+    return [row for row in rows if row["name"] in NAMES]
+
+
+def _doubled(facts: Facts) -> Verdict | None:
+    found = _doubled_names(facts.of(DOTENV.name))
+    if not found:
+        return None
+    first = found[0]
+    how = "with different values" if first["differ"] else "with the same value"
+    return Verdict(
+        "certain",
+        (DOTENV.name, SECRET.name),
+        {"name": first["name"], "lines": ", ".join(map(str, first["lines"])), "how": how, "last": first["lines"][-1]},
+    )
+
+
+def _doubled_other(facts: Facts) -> Verdict | None:
+    found = [row for row in facts.rows(DOTENV.name, "doubled") if row["name"] not in NAMES and row["differ"]]
+    if not found:
+        return None
+    return Verdict(
+        "certain",
+        (DOTENV.name,),
+        {"names": ", ".join(f"{r['name']} (lines {', '.join(map(str, r['lines']))})" for r in found)},
+    )
+
+
+def _missing(facts: Facts) -> Verdict | None:
+    found = facts.of(SECRET.name)
+    if found.get("is_set") is False and found.get("has_provider") and found.get("is_production"):
+        return Verdict("certain", (SECRET.name, SETTINGS.name))
+    return None
+
+
+def _differs(facts: Facts) -> Verdict | None:
+    found = facts.of(SECRET.name)
+    return Verdict("certain", (SECRET.name, DOTENV.name), {"n": found.get("workers")}) if found.get("differs") else None
+
+
+def _open(facts: Facts) -> Verdict | None:
+    found = facts.of(DOTENV.name)
+    return (
+        Verdict("certain", (DOTENV.name,), {"mode": found.get("mode")})
+        if found.get("is_open") and facts.of(SECRET.name).get("is_production")
+        else None
+    )
+
+
+def _down(facts: Facts) -> Verdict | None:
+    found = [row for row in facts.rows(OIDC.name, "providers") if not row["up"]]
+    if not found:
+        return None
+    return Verdict("likely", (OIDC.name,), {"which": "; ".join(f"{row['id']}: {row['words']}" for row in found)})
+
+
+def _client(facts: Facts) -> Verdict | None:
+    found = [
+        row["id"]
+        for row in facts.rows(OIDC.name, "providers")
+        if row.get("says") in ("invalid_client", "unauthorized_client")
+    ]
+    return Verdict("certain", (OIDC.name,), {"which": ", ".join(found)}) if found else None
+
+
+def _clock(facts: Facts) -> Verdict | None:
+    found = [row for row in facts.rows(OIDC.name, "providers") if abs(row.get("skew_seconds") or 0) > CLOCK_SECONDS]
+    return (
+        Verdict("certain", (OIDC.name,), {"which": found[0]["id"], "seconds": f"{found[0]['skew_seconds']:+.0f}"})
+        if found
+        else None
+    )
+
+
+def _expired(facts: Facts) -> Verdict | None:
+    """The daily cleanup does not run, or does not get done: not merely some that are over."""
+    found = facts.of(SESSIONS.name)
+    oldest, n = found.get("oldest_expired") or 0.0, found.get("expired") or 0
+    if n < MANY and oldest < LONG_SECONDS:
+        return None
+    return Verdict("certain", (SESSIONS.name,), {"n": n, "days": f"{oldest / 86_400:.1f}"})
+
+
+SECTION = Section(
+    slug="authentication-failures",
+    title="Authentication Failures",
+    symptoms=(r"no active session", r"please sign in", r"sign.?in fail", r"AUTH_SECRET", r"\bOAuth", r"invalid_client"),
+    alerts=(),
+    probes=(SETTINGS, DOTENV, SECRET, SESSIONS, OIDC),
+    causes=(
+        Cause("auth-secret-missing", "AUTH_SECRET is not set, and somebody could sign in.", _missing, ROTATE),
+        Cause(
+            "auth-secret-differs",
+            "AUTH_SECRET is not the same in the {n} running processes and here: what one signs another refuses.",
+            _differs,
+            Remedy(
+                "reload-secret",
+                "A",
+                "tenantry reload",
+                "none",
+                "If .env is right; else tenantry secret rotate.",
+                hands.reload_api,
+                Verification(SECRET.name, "the same everywhere", lambda v: not v.get("differs"), 30.0),
+            ),
+        ),
+        Cause(
+            "auth-secret-doubled",
+            "{name} stands in .env on lines {lines}, {how}; the last one (line {last}) counts.",
+            _doubled,
+            ROTATE,
+        ),
+        Cause(
+            "setting-doubled",
+            "Names stand in .env twice, with different values; the last one counts: {names}.",
+            _doubled_other,
+            Remedy("remove-double", "M", "grep -n NAME .env   # and remove the lines that do not count", "none"),
+        ),
+        Cause(
+            "dotenv-open",
+            "Other accounts can read .env (mode {mode}), and secrets stand in it.",
+            _open,
+            Remedy("close-dotenv", "M", "chmod 600 .env", "os"),
+        ),
+        Cause(
+            "provider-client-wrong",
+            "A sign-in provider does not know our client id and secret (invalid_client): {which}.",
+            _client,
+            Remedy(
+                "correct-client",
+                "M",
+                "AUTH_…_ID and AUTH_…_SECRET in .env as the provider's console has them; then: tenantry reload",
+                "none",
+            ),
+        ),
+        Cause(
+            "provider-clock",
+            "The clock of {which} is {seconds} s from ours: its tokens are too new or too old.",
+            _clock,
+            Remedy("set-clock-here", "M", "timedatectl; sudo systemctl restart systemd-timesyncd", "os", who="L2"),
+            frozenset({"provider-client-wrong"}),
+        ),
+        Cause(
+            "provider-down",
+            "A sign-in provider does not answer: {which}.",
+            _down,
+            Remedy(
+                "wait-for-provider",
+                "M",
+                "curl -s ISSUER/.well-known/openid-configuration | jq .issuer",
+                "none",
+                "Wait, and tell users; who is signed in stays so.",
+            ),
+        ),
+        Cause(
+            "sessions-not-purged",
+            "{n} sessions are over and still there, the oldest for {days} days: the daily cleanup does not get done.",
+            _expired,
+            Remedy(
+                "purge-sessions",
+                "S",
+                "select tenantry.purge_sessions(1000);",
+                "ops",
+                "In batches; live ones are never touched.",
+                _purge,
+                Verification(
+                    SESSIONS.name,
+                    "none of them is left",
+                    lambda v: (v.get("expired") or 0) < MANY and (v.get("oldest_expired") or 0.0) < LONG_SECONDS,
+                    15.0,
+                ),
+            ),
+        ),
+    ),
+    prose=(
+        "`cat .env | grep AUTH_` puts secrets on the screen and into the shell's scrollback; `tenantry settings` shows what is set without them. "
+        '`echo "AUTH_SECRET=…" >> .env` makes a second line, of which the last counts, and ends every sign-in that is under way; sessions do not depend on the '
+        "secret. `tenantry secret rotate` edits in place and keeps the old one to verify with. `curl -I` sends HEAD, which a provider may refuse: the doctor sends GET."
+    ),
+)
