@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
+from importlib import import_module
 
 from msgspec import Struct
 
@@ -174,9 +175,8 @@ class _Fields(dict[str, object]):
 
 async def diagnose(place: Place, sections: Sequence[Section]) -> Diagnosis:
     """Look and think, for these sections."""
-    import psutil  # noqa: F401 - both before any deadline runs, not within one
-    import psycopg  # noqa: F401
-
+    for heavy in ("psutil", "psycopg"):
+        import_module(heavy)  # before any deadline runs, not within one
     probes = {probe.name: probe for section in sections for probe in section.probes}
     seen, rights = await asyncio.gather(look(place, probes.values()), place.rights())
     return Diagnosis(seen, think(sections, seen, rights))
