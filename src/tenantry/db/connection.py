@@ -491,6 +491,9 @@ class Connection:
             self.cancel.close()
             self.cancel = None
         trip, self.trip, wrong = self.trip, None, self.wrong
+        if wrong is not None and not failure_of(wrong, Outcome.UNKNOWN).sqlstate:
+            # libpq's own result, "server closed the connection": no server said that anything was undone.
+            wrong = None
         self.pg.finish()
         self.pool.lost(self, why)
         if trip is None or keeps_trip:
