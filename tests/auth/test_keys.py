@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -141,11 +142,19 @@ async def test_a_key_ends_with_its_time_its_revocation_its_membership_and_its_te
     assert (await service.query("notes.count")).error["message"] == "This tenant is suspended."
 
 
-async def test_a_key_in_the_url_is_refused(app: Tenantry, outbox: Path) -> None:
+async def test_a_key_in_the_url_is_refused_and_that_is_written_down(
+    app: Tenantry, outbox: Path, database: Database
+) -> None:
     key = await key_of(await owner_of(app, outbox, "acme"), "read")
     reply = await Client(app).send("GET", "/trpc/notes.count", f"api_key={key}")
     assert (reply.status, reply.code) == (401, "UNAUTHORIZED")
     assert key not in str(reply.json)
+    for _ in range(100):
+        if database.value("select count(*) from audit_log where action = 'api_key_in_url'"):
+            break
+        await asyncio.sleep(0.05)
+    assert key[20:] not in str(database.admin.execute("select * from audit_log").fetchall())
+    assert database.value("select host(ip) from audit_log where action = 'api_key_in_url'") == "127.0.0.1"
 
 
 def test_a_cut_or_mistyped_key_is_no_credential() -> None:

@@ -7,6 +7,7 @@ what a stranger sends. GET starts nothing, HEAD does nothing at all; whatever ac
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import random
 import secrets
@@ -23,7 +24,7 @@ from tenantry.auth.configuration import BASE, Configuration, Provider
 from tenantry.auth.credential import Headers
 from tenantry.auth.mail import Post
 from tenantry.auth.oidc import Client
-from tenantry.auth.visit import BadVisit, HttpRequest, Visit, origin
+from tenantry.auth.visit import BadVisit, HttpRequest, Sent, Visit, origin, sender
 from tenantry.errors import PreconditionFailed, TenantryError
 from tenantry.signals import Signals
 
@@ -136,6 +137,21 @@ class SignIn:
             visit.fields  # noqa: B018 - a body that cannot be read is refused before anything else
         await self._note_doubles(visit)
         return await action(self, visit)
+
+    def note_key_in_url(self, request: Sent, request_id: str) -> None:
+        """A key that came in a URL stands in histories and proxies' logs: it is refused, and that is written down, without it."""
+        task = self.loop.create_task(self._note_key_in_url(request, request_id))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _note_key_in_url(self, request: Sent, request_id: str) -> None:
+        address = sender(request.headers, request.peer, self.configuration.proxies)
+        visit = json.dumps({"ip": address, "request": request_id})
+        try:
+            if not await self.limited(f"key-in-url:{address}", 10, 600):
+                await self.accounts.note("api_key_in_url", "refused", visit)
+        except TenantryError as error:
+            log.warning("the trail was not written: %s", error.code)
 
     async def _note_doubles(self, visit: Visit) -> None:
         """Two session cookies: the first counts, and somebody may be planting one."""

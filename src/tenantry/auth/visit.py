@@ -21,6 +21,13 @@ MAX_BODY = 65_536
 MAX_FIELDS = 100
 
 
+class Sent(Protocol):
+    """Who sent a request: its headers, and the peer of its connection."""
+
+    headers: Headers
+    peer: str | None
+
+
 class HttpRequest(Protocol):
     """What a request has; the http room's Request is one."""
 

@@ -56,6 +56,7 @@ class Dispatcher:
             return None
         if b"tnt_live_" in request.query:
             exchange = Exchange(road, place, request, respond, next(self.request_ids), cors)
+            road.auth.note_key_in_url(request, exchange.request_id)
             exchange.refuse(Unauthorized("An API key never goes into the URL; send it as Authorization: Bearer"))
             return None
         if method == "HEAD":
