@@ -18,7 +18,7 @@ from tests.harness import Client, opened
 
 @pytest.fixture
 async def app(database: Database) -> AsyncIterator[Tenantry]:
-    async with opened(Tenantry(), database, max_body_bytes=10_000) as app:
+    async with opened(Tenantry(), database, max_body_bytes=10_000, env="production") as app:
         yield app
 
 

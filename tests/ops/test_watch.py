@@ -101,7 +101,7 @@ async def running(watch: Watch, act: Callable[[], Awaitable[None]]) -> None:
         await task
 
 
-async def until(claim: Callable[[], bool], seconds: float = 20.0) -> None:
+async def until(claim: Callable[[], bool], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not claim():
             await asyncio.sleep(0.02)
@@ -134,7 +134,7 @@ async def test_a_page_that_its_channel_refuses_goes_to_the_next_one(tmp_path: Pa
     weather = Weather()
     weather.db_up = 0.0
     watch = Watch(settings(tmp_path, notify_l1=f"{refusing.url} {second.url}"), weather, tick_seconds=TICK)
-    await running(watch, lambda: until(lambda: bool(second.got)))
+    await running(watch, lambda: until(lambda: bool(watch.outbox.sent)))
     assert second.titles() == ["CRITICAL platform-api: DatabaseUnavailable"]
     counted = {
         place.labels[1]: watch.signals.value(place.metric, *place.labels)

@@ -294,6 +294,7 @@ def test_sizes_and_lines(place: Place) -> None:
     }
     assert resident["keeper"] < 20, resident
     assert resident["supervisor"] < 60, resident
-    (line,) = [line for line in place.log.read_text().splitlines() if "Heap" in line]
+    place.until(lambda: "Heap" in place.log.read_text())
+    line = next(line for line in place.log.read_text().splitlines() if "Heap" in line)
     assert all(word in line for word in ("rss_mb=", "py_mb=", "objects=", "series=", "pool="))
     assert "://" not in Path(f"/proc/{place.workers[0]}/cmdline").read_text() if Path("/proc").exists() else True

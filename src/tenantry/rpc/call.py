@@ -26,7 +26,7 @@ from tenantry.errors import (
     UnsupportedMediaType,
 )
 from tenantry.rpc.procedure import Procedure
-from tenantry.rpc.schema import repaired
+from tenantry.rpc.schema import without_mark
 
 
 class Limits(Struct, frozen=True):
@@ -153,7 +153,7 @@ def _batch_inputs(request: RpcRequest) -> dict[str, Raw] | RpcError:
     raw = _raw_input(request)
     if raw is None:
         return {}
-    for text in (raw, repaired(raw)):
+    for text in (raw, without_mark(raw)):
         try:
             return _batch_input.decode(text)
         except msgspec.ValidationError:

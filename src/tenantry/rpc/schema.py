@@ -206,17 +206,18 @@ def _value_of(raw: bytes) -> Any:
     """The JSON of an input that did not fit. Raises InvalidInput for what is none, or is nested too deep."""
     if _depth(raw) > MAX_DEPTH:
         raise _invalid([issue_of([], "too_deep", f"Nested more than {MAX_DEPTH} deep")])
-    for text in (raw, repaired(raw)):
-        try:
-            return msgspec.json.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            continue
-    raise _invalid([issue_of([], "invalid_json", "Not valid JSON")])
+    try:
+        return msgspec.json.decode(without_mark(raw))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise _invalid([issue_of([], "invalid_json", "Not valid JSON")]) from None
 
 
-def repaired(raw: bytes) -> bytes:
-    """The text as browsers and Node read bytes: a byte order mark is skipped, what is no UTF-8 is U+FFFD."""
-    return raw.decode("utf-8", "replace").removeprefix("\ufeff").encode()
+def without_mark(raw: bytes) -> bytes:
+    """The text without a byte order mark, as browsers and Node read it.
+
+    They also put U+FFFD for what is no UTF-8; here that is refused, since what was sent would not be what is stored.
+    """
+    return raw.removeprefix(b"\xef\xbb\xbf")
 
 
 def _is_list(kind: Any) -> bool:
