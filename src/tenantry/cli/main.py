@@ -158,6 +158,12 @@ def _serving(commands: Any) -> None:
     serve.add_argument("--port", type=_port, help="port to listen on (PORT)")
     serve.add_argument("--workers", type=_count, help="worker processes (TENANTRY_WORKERS)")
     serve.add_argument(
+        "--reload", action="store_true", help="new workers when a file of this folder changes; the old serve until then"
+    )
+    serve.add_argument(
+        "--types", metavar="PATH", help="keep the application's TypeScript in this file current (with --reload)"
+    )
+    serve.add_argument(
         "--demo", action="store_true", help="fill in demo tenants, and print lines to paste (development only)"
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from tenantry.cli.place import say, show, tell
@@ -13,6 +14,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Serve an application until SIGINT or SIGTERM."""
     from tenantry.processes import serve
     from tenantry.processes.orders import Orders
+    from tenantry.processes.reloading import Reloading
     from tenantry.processes.serving import run_demo
 
     given = {name: getattr(arguments, name) for name in ("host", "port", "workers")}
@@ -24,7 +26,11 @@ def run(arguments: argparse.Namespace) -> int:
         name = arguments.app or settings.app
         tell(f"Serving {name} on {url}{settings.base_path}   (Ctrl-C ends it)")
 
-    return serve(orders, announce)
+    reloading = None
+    if arguments.reload or arguments.types is not None:
+        types = None if arguments.types is None else Path(arguments.types).absolute()
+        reloading = Reloading(Path.cwd(), types)
+    return serve(orders, announce, reloading)
 
 
 def stop(arguments: argparse.Namespace) -> int:

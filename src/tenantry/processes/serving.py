@@ -15,6 +15,7 @@ from tenantry.processes import listener as sockets
 from tenantry.processes.log import end_log, start_log
 from tenantry.processes.orders import Orders, settings_for
 from tenantry.processes.place import address, keep, kept
+from tenantry.processes.reloading import Reloading
 from tenantry.processes.rundir import RunDirectory, take_lock
 from tenantry.processes.supervisor import Limits, Supervisor, keep_listener
 from tenantry.settings import Settings
@@ -24,7 +25,7 @@ _LOCK_SECONDS = 12.0
 """How long the supervisor before may still drain."""
 
 
-def serve(orders: Orders, announce: Callable[[str, Settings, int], None]) -> int:
+def serve(orders: Orders, announce: Callable[[str, Settings, int], None], reloading: Reloading | None = None) -> int:
     """Serve until SIGINT or SIGTERM; gives the exit code. `announce(url, settings, port)` is called when requests are answered.
 
     Raises SettingsFaulty, PortInUse, AlreadyServing, RunFolderUnsafe.
@@ -42,7 +43,9 @@ def serve(orders: Orders, announce: Callable[[str, Settings, int], None]) -> int
     url = address(settings.host, held.port)
 
     async def work() -> tuple[int, bool]:
-        supervisor = Supervisor(orders, settings, run, held, ops_socket, lambda: announce(url, settings, held.port))
+        supervisor = Supervisor(
+            orders, settings, run, held, ops_socket, lambda: announce(url, settings, held.port), reloading
+        )
         code = await supervisor.run()
         return code, supervisor.must_restart
 

@@ -25,6 +25,7 @@ from tenantry.processes import manager
 from tenantry.processes.child import Child, Role
 from tenantry.processes.listener import Held
 from tenantry.processes.orders import Orders, settings_for
+from tenantry.processes.reloading import Reloading, changes, write_types
 from tenantry.processes.rundir import RunDirectory
 from tenantry.settings import Settings
 
@@ -76,9 +77,9 @@ class Supervisor:
 
     def __init__(
         self, orders: Orders, settings: Settings, run: RunDirectory, held: Held, ops_socket: socket.socket,
-        announce: Callable[[], None],
+        announce: Callable[[], None], reloading: Reloading | None = None,
     ) -> None:  # fmt: skip
-        """`ops_socket` is for health and metrics; `announce` is called once, when requests are answered."""
+        """`ops_socket` is for health and metrics; `announce` is called once, when requests are answered; `reloading`: what is followed."""
         self.settings = settings
         self.limits = Limits.of(settings)
         # What only this process knows: the port that was chosen, and PM2's limit.
@@ -91,6 +92,9 @@ class Supervisor:
         self.must_restart = False
         self.ops: OpsListener | None = None
         self._ops_socket = ops_socket
+        self._reloading = reloading
+        self._spare: Child | None = None
+        """A worker with its libraries loaded that waits for its application; only while files are followed."""
         self._announce = announce
         self._state = "starting"
         self._is_draining = asyncio.Event()
@@ -153,6 +157,21 @@ class Supervisor:
         for worker in self.workers:
             await self._until_ready(worker)
         self._start_watcher()
+        if self._reloading is not None:
+            self._spare = self._spawn("worker")
+            self._task(self._follow(self._reloading))
+
+    async def _follow(self, reloading: Reloading) -> None:
+        """New workers for each change; what changes meanwhile is the next one."""
+        if reloading.types is not None:
+            await write_types(self.orders.app, reloading.types)
+        async for change in changes(reloading, self._is_draining):
+            log.info("changed: %s", ", ".join(change.names[:3]))
+            if self._state == "ready" and (self._reload is None or self._reload.done()):
+                self._reload = self._task(self._reload_all(looks=change.is_schema))
+                await asyncio.wait([self._reload])
+                if reloading.types is not None and self._last_reload.get("ok"):
+                    self._task(write_types(self.orders.app, reloading.types))
 
     def _start_ops(self) -> None:
         """Health and metrics on a thread of this process, which no handler can hold up."""
@@ -308,25 +327,28 @@ class Supervisor:
             return
         self._reload = self._task(self._reload_all())
 
-    async def _reload_all(self) -> None:
+    async def _reload_all(self, *, looks: bool = True) -> None:
+        """`looks`: at the database first, and at its migrations."""
         manager.say_reloading()
         self._state = "reloading"
         self._write()
         started = time.monotonic()
         why = ""
         try:
-            urls = await self._prepare()
-            self.orders = Orders(self.orders.app, self.orders.over, urls)
+            if looks:
+                urls = await self._prepare()
+                self.orders = Orders(self.orders.app, self.orders.over, urls)
             for worker in list(self.workers):
                 await self._replace(worker)
         except StartFailed as error:
             why = error.why
             log.error("reload stopped, the old workers go on: %s", why)  # noqa: TRY400 - the words are the cause, foreseen
         else:
-            old, self.watcher = self.watcher, None
-            if old is not None:
-                old.drain(1.0)
-            self._start_watcher()
+            if looks:
+                old, self.watcher = self.watcher, None
+                if old is not None:
+                    old.drain(1.0)
+                self._start_watcher()
             log.info("reloaded %d workers in %.1f s", len(self.workers), time.monotonic() - started)
         self._reloads += 1
         self._last_reload = {"number": self._reloads, "ok": not why, "why": why}
@@ -338,7 +360,7 @@ class Supervisor:
         """A new worker, ready before the old one drains. Raises StartFailed, with the old one as it was."""
         if old not in self.workers:
             return  # it died meanwhile, and has its successor
-        new = self._spawn("worker")
+        new = self._next_worker()
         new.say(**self.orders.as_message())
         try:
             await self._until_ready(new)
@@ -355,7 +377,22 @@ class Supervisor:
         self._leaving.add(old)
         old.drain(self.limits.drain_seconds)
         self._write()
-        await old.end(self.limits.drain_seconds + KILL_AFTER_SECONDS)
+        ending = old.end(self.limits.drain_seconds + KILL_AFTER_SECONDS)
+        if self._reloading is None:
+            await ending
+        else:
+            self._task(ending)  # whoever saves again does not wait for streams of the old code
+
+    def _next_worker(self) -> Child:
+        """A process for the next worker: the one in waiting, where there is one."""
+        spare, self._spare = self._spare, None
+        if self._reloading is not None:
+            asyncio.get_running_loop().call_later(0.5, self._stand_by)
+        return self._spawn("worker") if spare is None or spare.state == "gone" else spare
+
+    def _stand_by(self) -> None:
+        if self._spare is None and not self._is_draining.is_set():
+            self._spare = self._spawn("worker")
 
     def restart(self) -> None:
         """Drain, then start anew in this process; not before it is known that the new start would work."""
@@ -405,7 +442,12 @@ class Supervisor:
             self.ops.stop()
 
     def _all(self) -> list[Child]:
-        found = [*self.workers, *self._leaving, *([self.watcher] if self.watcher else [])]
+        found = [
+            *self.workers,
+            *self._leaving,
+            *([self.watcher] if self.watcher else []),
+            *([self._spare] if self._spare else []),
+        ]
         return [child for child in found if child.state != "gone"]
 
     # ------------------------------------------------------------------ what others read
@@ -422,7 +464,7 @@ class Supervisor:
             }
         )  # fmt: skip
 
-    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _task(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,77 @@
+"""`serve --reload`: a change of a file gives new workers, and new types for the front end, while the old ones still serve.
+
+One worker is always in waiting, with its libraries loaded and without an application, so that a change costs the application's own import
+and no more. What does not start (a syntax error, a clash of names) is shown, and the old code goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from msgspec import Struct
+
+log = logging.getLogger("tenantry.supervisor")
+SETTLE_MS = 50
+"""An editor writes a file in several steps: what changes within this is one change."""
+
+
+class Reloading(Struct, frozen=True):
+    """What is followed: the application's folder; `types` is the file that its TypeScript goes to."""
+
+    folder: Path
+    types: Path | None = None
+
+
+class Change(Struct, frozen=True):
+    """Files that changed; `is_schema` when a migration is among them, so that the database is looked at first."""
+
+    names: tuple[str, ...]
+    is_schema: bool
+
+
+async def changes(reloading: Reloading, stop: asyncio.Event) -> AsyncIterator[Change]:
+    """Each change of a Python file, a migration or `.env`, until `stop`."""
+    from watchfiles import DefaultFilter, awatch  # pyright: ignore[reportUnknownVariableType] - anyio, which it takes too, is not here
+
+    class Ours(DefaultFilter):
+        def __call__(self, change: object, path: str) -> bool:
+            return (path.endswith((".py", ".sql")) or Path(path).name == ".env") and super().__call__(change, path)  # pyright: ignore[reportArgumentType] - the library's own enum
+
+    ours = Ours(ignore_paths=[reloading.folder / ".tenantry"])
+    async for found in awatch(  # pyright: ignore[reportUnknownVariableType] - its anyio is not here
+        reloading.folder, watch_filter=ours, stop_event=stop, debounce=SETTLE_MS * 4, step=SETTLE_MS
+    ):
+        names = tuple(sorted(str(Path(path).relative_to(reloading.folder)) for _, path in found))
+        yield Change(names, any(name.endswith(".sql") for name in names))
+
+
+async def write_types(app: str | None, path: Path) -> None:
+    """The application's TypeScript into a file, if it changed; a process of its own, as the application has no place in this one."""
+    command = [sys.executable, "-m", "tenantry.cli.main", "typescript", *([app] if app else [])]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    text, why = await process.communicate()
+    if process.returncode != 0:
+        log.error("the types could not be written: %s", why.decode(errors="replace").strip()[-2000:])
+        return
+    try:
+        if _put(path, text):
+            log.info("%s written", path)
+    except OSError as error:
+        log.error("%s cannot be written: %s", path, error.strerror)  # noqa: TRY400 - the words are the cause
+
+
+def _put(path: Path, text: bytes) -> bool:
+    """Write a file in one step, unless it is so already."""
+    if path.exists() and path.read_bytes() == text:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_name(f".{path.name}.half")
+    half.write_bytes(text)
+    half.replace(path)
+    return True
