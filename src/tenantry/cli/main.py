@@ -50,6 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     push.add_argument("app", nargs="?", help="module:variable, for its permissions (or TENANTRY_APP)")
     push.add_argument("--no-repair", action="store_true", help="only look at what a repair would put back, and say so")
+    _command(
+        db, "new", "migration:new", "an empty migration with the next number", "tenantry db new add_title"
+    ).add_argument("name", help="what it does, in small letters and _")
     protect = _command(
         db, "protect", "protect:run", "protect a table that is in use, without long locks",
         "tenantry db protect comments --tenant acme --plan",
@@ -140,6 +143,11 @@ def make_parser() -> argparse.ArgumentParser:
     top = _command(commands, "top", "top:run", "a live picture of what goes on", "tenantry top --once")
     top.add_argument("--once", action="store_true", help="print it once")
     top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
+    new = _command(commands, "new", "new:run", "a project that runs at once, with a test", "tenantry new desk --web")
+    new.add_argument("name", help="of the package and its folder")
+    new.add_argument(
+        "--web", action="store_true", help="also a React front end (Vite) with stock clients and wired types"
+    )
     check = _command(
         commands, "check", "check:run", "every constant statement against the development database, without a request",
         "tenantry check notes:app --json",

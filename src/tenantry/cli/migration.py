@@ -1,0 +1,43 @@
+"""`tenantry db new NAME`: a migration with the next number, and what to think of before it is written."""
+
+from __future__ import annotations
+
+import argparse
+import re
+
+from tenantry.cli.place import say, show
+from tenantry.errors import StartError
+from tenantry.settings import Settings
+
+TEXT = """-- {title}
+--
+-- Applied once, in a transaction of its own, under the old code and the new: expand first (a nullable column, a new table, an index),
+-- deploy, and contract (drop, not null, rename) in a later file. A new table needs its line: select tenantry.protect('{table}');
+
+"""
+
+
+class MigrationName(StartError):
+    """A migration's name is part of a file's name."""
+
+    code = "MIGRATION_NAME"
+    says = '"{name}" cannot be the name of a migration.'
+    remedy = "Take small letters, digits and _: tenantry db new add_title"
+
+
+def new(arguments: argparse.Namespace) -> int:
+    """Write the file, and say its name."""
+    name = arguments.name.strip().lower().replace("-", "_").replace(" ", "_")
+    if not re.fullmatch(r"[a-z0-9_]{1,80}", name):
+        raise MigrationName(name=arguments.name)
+    folder = Settings.load().migrations
+    folder.mkdir(parents=True, exist_ok=True)
+    numbers = [int(found[1]) for path in folder.glob("*.sql") if (found := re.match(r"(\d+)_", path.name))]
+    file = folder / f"{max(numbers, default=0) + 1:04d}_{name}.sql"
+    title = name.replace("_", " ").capitalize()
+    file.write_text(TEXT.format(title=title, table=name.removeprefix("add_")), "utf-8")
+    if arguments.json:
+        show({"file": str(file)})
+    else:
+        say(f"{file.parent.name}/{file.name}   Write it, then: tenantry db push")
+    return 0
