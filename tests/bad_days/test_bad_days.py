@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import psutil
 import psycopg
@@ -131,6 +135,52 @@ async def test_switched_to_read_only_reads_go_on_and_writes_are_refused_clearly(
     day.nothing_lost_or_doubled(seen)
     assert refused > 0
     assert seen.codes["ok"] > 10
+
+
+@pytest.fixture
+def small_disk(day: Day, tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MB that belongs to the server's account."""
+    if os.geteuid() != 0:
+        pytest.skip("a file system is mounted by root only")
+    place = Path(tempfile.mkdtemp(prefix="tenantry-disk-"))
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=8m,mode=0755", "tmpfs", place], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        place.rmdir()
+        pytest.skip("mount is not allowed here")
+    uids = psutil.Process(day.postmaster).uids()
+    os.chown(place, uids.real, psutil.Process(day.postmaster).gids().real)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", place], check=False)
+        place.rmdir()
+
+
+async def test_a_full_disk_refuses_writes_clearly_and_reads_go_on(day: Day, small_disk: Path) -> None:
+    day.sql(f"create tablespace small location '{small_disk}'")
+    day.sql("alter table notes set tablespace small")
+    try:
+        async with day.load() as seen:
+            day.sql("create table filler (t text) tablespace small")
+            with contextlib.suppress(psycopg.errors.DiskFull):
+                for _ in range(100_000):
+                    day.sql("insert into filler select repeat(md5(n::text), 200) from generate_series(1, 200) n")
+            full_at = len(seen.acknowledged)
+            async with asyncio.timeout(30):
+                while not seen.refused:
+                    await asyncio.sleep(0.02)
+            await asyncio.sleep(1.0)
+            reads = seen.codes["ok"] - full_at
+            day.sql("drop table filler")
+            await day.until_well(seen)
+        day.nothing_lost_or_doubled(seen)
+        assert reads > 5
+    finally:
+        day.sql("drop table if exists filler")
+        day.sql("alter table notes set tablespace pg_default")
+        day.sql("drop tablespace small")
 
 
 KILL_IDLE = """

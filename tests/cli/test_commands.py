@@ -73,7 +73,7 @@ def get(url: str, token: str | None = None) -> Any:
 
 def test_every_command_has_help_with_an_example() -> None:
     for words in (
-        ["serve"], ["stop"], ["restart"], ["reload"], ["status"], ["watch"], ["db", "push"], ["db", "status"], ["db", "url"], ["db", "start"], ["db", "stop"], ["env"], ["psql"], ["demo"],
+        ["serve"], ["stop"], ["restart"], ["reload"], ["status"], ["watch"], ["pm2", "init"], ["systemd", "init"], ["pgbouncer", "init"], ["db", "push"], ["db", "status"], ["db", "url"], ["db", "start"], ["db", "stop"], ["env"], ["psql"], ["demo"],
         ["session", "create"], ["settings"], ["version"],
     ):  # fmt: skip
         done = subprocess.run(
