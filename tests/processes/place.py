@@ -39,6 +39,10 @@ class Note(Record):
 def read(ctx: Ctx) -> Statement[int]:
     return ctx.db.one(int, "select count(*)::int from notes")
 
+@test.query
+async def wait(ctx: Ctx, seconds: float) -> int:
+    return await ctx.db.one(int, "select 1 from pg_sleep($1)", seconds)
+
 @test.mutation
 def add(ctx: Ctx, body: str) -> Statement[Note]:
     return ctx.db.one(Note, "insert into notes (body) values ($1) returning id, body", body)

@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from tests.conftest import Database
-from tests.processes.place import Place, end, get_request, is_alive, placed, under_load
+from tests.processes.place import Place, end, get_request, is_alive, one_request, placed, under_load
 
 
 async def test_reload_and_restart_drop_no_request(place: Place) -> None:
@@ -81,6 +81,23 @@ async def test_a_request_in_flight_is_finished_and_readiness_says_no_first(place
     assert (await slow)["result"]["data"] == "done"
     assert await asyncio.to_thread(served.wait, 20) == 0
     assert time.monotonic() - started < 8
+
+
+async def test_a_request_that_outlasts_the_drain_is_answered_and_not_cut_off(database: Database) -> None:
+    database.add_tenant("acme")
+    token = database.add_member("acme", "owner@acme.example", "owner").token
+    with placed(database, TENANTRY_DRAIN_MS="2500") as place:
+        served = place.serve()
+        reader, writer = await asyncio.open_connection("127.0.0.1", place.port)
+        waiting = asyncio.create_task(
+            one_request(reader, writer, get_request("test.wait?input=%7B%22seconds%22%3A9%7D", token))
+        )
+        await asyncio.sleep(0.5)
+        served.send_signal(signal.SIGTERM)
+        status, _, body = await waiting
+        writer.close()
+        assert status in (503, 504, 408), body
+        assert await asyncio.to_thread(served.wait, 20) == 0
 
 
 def test_a_worker_that_dies_is_replaced_and_the_others_serve(place: Place) -> None:

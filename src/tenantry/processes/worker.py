@@ -22,8 +22,10 @@ from tenantry.settings import Settings
 
 if TYPE_CHECKING:
     from tenantry.app import Tenantry
+    from tenantry.http import NativeServer
 
 LEAST_PAUSE, MOST_PAUSE = 0.2, 5.0
+LAST_SECONDS = 1.0
 log = logging.getLogger("tenantry")
 
 
@@ -103,12 +105,14 @@ async def _open(inside: Inside, app: Tenantry[Any], settings: Settings, *, is_pa
             return True
 
 
-async def _drain(app: Tenantry[Any], server: Any, grace_seconds: float) -> None:
-    """Not ready, no new connections, what is under way within the grace; what is left then is cancelled and answered."""
-    until = asyncio.get_running_loop().time() + grace_seconds
+async def _drain(app: Tenantry[Any], server: NativeServer, grace_seconds: float) -> None:
+    """Not ready, no new connections, what is under way within the grace. What still runs in its last second is cancelled in
+    the database, and so answered, instead of being cut off."""
     app.begin_drain()
-    await server.drain(grace_seconds)
-    await app.close(max(0.2, until - asyncio.get_running_loop().time()))
+    draining = asyncio.ensure_future(server.drain(grace_seconds))
+    await asyncio.wait([draining], timeout=max(0.0, grace_seconds - LAST_SECONDS))
+    await app.close(0.0 if draining.done() else 0.1)
+    await draining
 
 
 if __name__ == "__main__":
