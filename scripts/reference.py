@@ -1,4 +1,4 @@
-"""Write docs/reference from the code: settings, errors, commands. `--check` only compares, and exits 1 when a page is old."""
+"""Write docs/reference and docs/runbook from the code: settings, errors, commands, sections. `--check` only compares, and exits 1 when a page is old."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import argparse
 import sys
 from pathlib import Path
 
+import tenantry
 from tenantry import errors
 from tenantry.cli.main import make_parser
+from tenantry.runbook import sections
+from tenantry.runbook.pages import pages
 from tenantry.settings import Settings
 from tenantry.signals import FAMILIES, REQUEST_SECONDS, STATEMENT_MS
 from tenantry.signals.families import OPERATIONS, OUTCOMES, SERVER_CODES
 
-FOLDER = Path(__file__).parent.parent / "docs" / "reference"
+DOCS = Path(__file__).parent.parent / "docs"
+FOLDER = DOCS / "reference"
 
 
 def settings() -> str:
@@ -100,16 +104,20 @@ PAGES = {"settings.md": settings, "errors.md": error_codes, "metrics.md": metric
 
 def main() -> int:
     is_checking = "--check" in sys.argv
-    old = []
-    for name, make in PAGES.items():
-        page, text = FOLDER / name, make()
-        if is_checking and (not page.exists() or page.read_text("utf-8") != text):
-            old.append(name)
-        elif not is_checking:
-            page.write_text(text, "utf-8")
-    for name in old:
-        sys.stderr.write(f"docs/reference/{name} is old: run .venv/bin/python scripts/reference.py\n")
-    return 1 if old else 0
+    wanted = {FOLDER / name: make() for name, make in PAGES.items()}
+    wanted |= {DOCS / "runbook" / name: text for name, text in pages(sections(), tenantry.__version__).items()}
+    gone = [page for page in (DOCS / "runbook").glob("*.md") if page not in wanted]
+    old = [page for page, text in wanted.items() if not page.exists() or page.read_text("utf-8") != text]
+    if not is_checking:
+        (DOCS / "runbook").mkdir(exist_ok=True)
+        for page in gone:
+            page.unlink()
+        for page in old:
+            page.write_text(wanted[page], "utf-8")
+        return 0
+    for page in (*old, *gone):
+        sys.stderr.write(f"{page.relative_to(DOCS.parent)} is old: run .venv/bin/python scripts/reference.py\n")
+    return 1 if old or gone else 0
 
 
 if __name__ == "__main__":

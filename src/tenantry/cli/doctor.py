@@ -41,6 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.approve and not arguments.by.strip():
         raise ApprovalUnnamed
+    _load_application()
     known = sections()
     try:
         wanted = chosen(known, slug=arguments.section, alert=arguments.alert, symptom=arguments.symptom)
@@ -55,6 +56,25 @@ def run(arguments: argparse.Namespace) -> int:
         say()
 
 
+def _load_application() -> None:
+    """For its own sections. A doctor that cannot read the patient's notes still looks at the patient."""
+    import os
+    from pathlib import Path
+
+    from tenantry.cli.place import load
+    from tenantry.runbook.opening import lenient
+
+    settings = lenient(os.environ, Path(".env"))[0]
+    if settings.app is None:
+        return
+    try:
+        load(settings.app, settings)
+    except Exception as error:  # whatever an application does at import
+        tell(
+            f"the application's own sections are left out: {type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
+        )
+
+
 async def _once(wanted: list[Section], arguments: argparse.Namespace) -> int:
     from tenantry.runbook import diagnose, fix, open_place
 
@@ -66,6 +86,9 @@ async def _once(wanted: list[Section], arguments: argparse.Namespace) -> int:
     if arguments.fix or arguments.approve:
         approved: dict[str, str] = {str(id_): str(arguments.by) for id_ in arguments.approve}
         done = await fix(place, wanted, diagnosis, is_fixing=arguments.fix, approved=approved, say=tell)
+    for id_ in arguments.approve:
+        if not any(one.remedy == id_ for one in done):
+            tell(f"{id_}: nothing was found that wants it")
     code = FAILED if any(one.outcome == "failed" for one in done) else diagnosis.exit_code
     if (
         done

@@ -34,16 +34,20 @@ __all__ = [
     "Verdict", "Verification", "chosen", "diagnose", "fix", "open_place", "section", "sections",
 ]  # fmt: skip
 
-_added: list[Section] = []
+import_module(
+    "tenantry.runbook.sections"
+)  # now: the first import of a folder sets its name here, which is the function's below
+_added: dict[str, tuple[str, Section]] = {}
 
 
 def section(make: Callable[[], Section]) -> Callable[[], Section]:
-    """Add a section of the application's own: a function that gives it, called once."""
-    made = make()
-    if any(one.slug == made.slug for one in sections()):
+    """Add a section of the application's own: a function that gives it, called once. Raises ValueError for a slug that is taken."""
+    made, where = make(), f"{make.__module__}.{make.__qualname__}"
+    taken = [one.slug for one in sections() if (where, one.slug) != (_added.get(one.slug, ("",))[0], one.slug)]
+    if made.slug in taken:
         message = f"there is a section {made.slug} already"
         raise ValueError(message)
-    _added.append(made)
+    _added[made.slug] = (where, made)
     return make
 
 
@@ -55,4 +59,4 @@ def sections() -> list[Section]:
         if entry.name.startswith("s") and entry.name.endswith(".py")
     )
     own: list[Section] = [import_module(f"tenantry.runbook.sections.{name}").SECTION for name in names]
-    return [*own, *_added]
+    return [*own, *(made for _, made in _added.values())]
