@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -26,6 +26,7 @@ from tenantry.errors import (
     Forbidden,
     RpcError,
     TenantryError,
+    TransactionMixed,
     Unauthorized,
 )
 from tenantry.rpc import CODES, Answer, code_of
@@ -72,7 +73,7 @@ class Run:
     """One call."""
 
     __slots__ = (
-        "body", "call", "ctx", "host", "index", "is_later", "procedure", "session", "started", "task", "timed_out", "timer",
+        "body", "call", "ctx", "host", "index", "is_begun", "is_later", "procedure", "session", "started", "task", "timed_out", "timer",
         "value", "visit",
     )  # fmt: skip
 
@@ -102,14 +103,14 @@ class Run:
             self.procedure = procedure
             self.enter(procedure)
             if not procedure.is_simple or self.visit.is_special:
-                self.in_task(self.around(procedure))
+                self.in_task(self.around)
                 return
             if call.fault is not None:
                 raise call.fault
             host = self.host
             arguments: Any = host.arguments(self)
             if procedure.is_async:
-                self.in_task(self.invoke(procedure, arguments))
+                self.in_task(self.invoke, arguments)
                 return
             statement = procedure.handler(self.ctx, *arguments)
             assert self.session is not None  # only a procedure inside a tenant may be a plain def
@@ -166,22 +167,24 @@ class Run:
 
     # -------------------------------------------------------------- whatever needs a task
 
-    def in_task(self, result: Coroutine[Any, Any, Any]) -> None:
-        """Carry `result` in the call's own task, with the call's own deadline."""
+    def in_task(self, way: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
+        """Go `way` in the call's own task, with the call's own deadline."""
         loop = asyncio.get_running_loop()
-        self.task = loop.create_task(self.carry(result))
+        self.is_begun = False
+        self.task = loop.create_task(self.carry(way, *arguments))
         procedure = self.procedure
         seconds = (procedure.deadline_ms or self.visit.road.deadline_ms) / 1000
         if procedure.input.stream is not None and procedure.deadline_ms is None:
             seconds = UPLOAD_SECONDS
         self.timer = loop.call_later(seconds, self.expire)
 
-    async def carry(self, result: Coroutine[Any, Any, Any]) -> None:
+    async def carry(self, way: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> None:
         """Wait for the result and hand it on: at once, or bit by bit where a part of it comes later."""
+        self.is_begun = True
         self.value = self.body = None
         self.is_later = False
         try:
-            value = await result
+            value = await way(self.procedure, *arguments)
             if value is not self.value or self.body is None:
                 self.encode(value)
             if self.is_later:
@@ -293,8 +296,10 @@ class Run:
         if stored is not None:
             await self.commit()
             return stored
-        result = procedure.handler(self.ctx, *arguments)
-        value = await result
+        try:
+            value = await procedure.handler(self.ctx, *arguments)
+        except TransactionMixed:  # its blocks are transactions of their own: no one of them is the key's
+            raise idempotency.NOT_KEPT from None
         self.encode(value)
         if self.is_later or isinstance(value, Answer):
             raise idempotency.NOT_KEPT
@@ -333,10 +338,15 @@ class Run:
 
     def cancel(self) -> None:
         """The client has gone, or wants it no longer."""
-        if self.task is not None:
-            self.task.cancel()
-        else:
+        if self.task is None:
             self.abandon()
+            return
+        self.task.cancel()
+        if not self.is_begun:
+            # A task that is cancelled before its first step runs none of its lines.
+            if self.timer is not None:
+                self.timer.cancel()
+            self.failed(ClientClosedRequest())
 
     # -------------------------------------------------------------- the answer
 

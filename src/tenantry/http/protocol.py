@@ -377,7 +377,8 @@ class HttpProtocol(asyncio.Protocol):
                 return
             self.refuse(BAD_HTTP)
             return
-        if self.state == "busy" or self.waiting:
+        is_text = all(value.isascii() for name, value in request.headers if name.startswith(b"sec-websocket-"))
+        if self.state == "busy" or self.waiting or not is_text:
             self.refuse(BAD_HTTP)
             return
         answer = self.server.upgrade(request)
