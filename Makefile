@@ -36,7 +36,6 @@ soak: venv ## what takes too long for make test; its results, dated, stand in do
 	"$(BIN)/python" -m pytest -q -m soak
 
 fixture-auth: venv ## a Tenantry for the sign-in kit, in the foreground (PORT=4200); prints its KIT_* lines
-	@./scripts/test-needs.sh
 	@"$(BIN)/python" tests/auth/fixture.py
 
 check: venv ## format, lint, types, layers, known weaknesses of dependencies

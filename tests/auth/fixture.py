@@ -70,15 +70,23 @@ def list_outbox(folder: Path) -> ThreadingHTTPServer:
 
 def kit_lines(base: str, secret: str, outbox: ThreadingHTTPServer, superuser: str, idp_port: str) -> dict[str, str]:
     """What the kit reads."""
-    age = "update public.auth_sessions set expires = expires - $1 * interval '1 second'"
     return {
         "BASE_URL": base,
         "IDP_PORT": idp_port,
         "KIT_SECRET": secret,
         "KIT_OUTBOX_URL": f"http://127.0.0.1:{outbox.server_address[1]}/",
-        "KIT_EXPIRE": f'psql -q "{superuser}" -c "{age}"',
+        "KIT_EXPIRE": f'"{sys.executable}" "{Path(__file__).resolve()}" --age "$1" --url "{superuser}"',
         "KIT_STRICT": "1",
     }
+
+
+def age(url: str, seconds: int) -> int:
+    """What KIT_EXPIRE does; psql need not be there."""
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        connection.execute("update public.auth_sessions set expires = expires - make_interval(secs => %s)", (seconds,))
+    return 0
 
 
 def free_port() -> int:
@@ -90,7 +98,14 @@ def free_port() -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=int(os.environ.get("PORT") or 0))
-    port = parser.parse_args().port or free_port()
+    parser.add_argument(
+        "--age", type=int, help="only make every session so many seconds older, in the database of --url"
+    )
+    parser.add_argument("--url")
+    asked_for = parser.parse_args()
+    if asked_for.age is not None:
+        return age(asked_for.url, asked_for.age)
+    port = asked_for.port or free_port()
     base, idp_port = f"http://127.0.0.1:{port}", os.environ.get("IDP_PORT", "9400")
     place = Path(tempfile.mkdtemp(prefix="tenantry-fixture-"))
     place.chmod(0o755)  # the embedded server's own account must get in
