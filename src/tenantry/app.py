@@ -38,11 +38,12 @@ if TYPE_CHECKING:
     from tenantry.auth import SignIn
     from tenantry.context import Ctx, Visitor
     from tenantry.db import Pool
-    from tenantry.dispatch import Dispatcher, ResponseInfo, ResponseMeta
+    from tenantry.dispatch import Dispatcher, ResponseInfo, ResponseMeta, Road
     from tenantry.events import Hub
     from tenantry.http import Accept, AsgiShell, Handler, Intake, Request, Response, Running
     from tenantry.logs import RequestLines
     from tenantry.ops import Health, OpsListener, Pulse, Slots
+    from tenantry.ops.otel import Telemetry
     from tenantry.signals import Store
 
     Resources = TypeVar("Resources", default=None)
@@ -407,8 +408,7 @@ class _Open:
     async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
         from tenantry.auth.opening import opened
         from tenantry.db import Pool
-        from tenantry.dispatch import Dispatcher, Hooks, Road
-        from tenantry.dispatch.road import Place
+        from tenantry.dispatch import Hooks, Road
         from tenantry.dispatch.watch import SessionWatch
         from tenantry.events import Hub
         from tenantry.ops import Access, Health, Pulse, memory_limit, wanted_migrations
@@ -460,6 +460,9 @@ class _Open:
             stack.push_async_callback(auth.close)
             watch = SessionWatch(self.accounts)
             stack.push_async_callback(watch.close)
+            telemetry = _telemetry(settings, signals)
+            if telemetry is not None:
+                stack.callback(telemetry.close)
             road = Road(
                 procedures=table,
                 pool=self.pool,
@@ -476,20 +479,31 @@ class _Open:
                 own_origin=auth.configuration.origin,
                 auth=auth,
                 hooks=Hooks(app._admission, app._error_data, app._response_meta),  # pyright: ignore[reportPrivateUsage]
+                spans=None if telemetry is None else telemetry.spans,
             )
-            places = [
-                Place(
-                    mount, max_batch=settings.max_batch, max_body_bytes=settings.max_body_bytes,
-                    is_development=road.is_development,
-                )
-                for mount in app.mounts(settings.base_path)
-            ]  # fmt: skip
-            self.dispatcher = Dispatcher(road, places)
-            self.beside = self._paths_beside()
-            self.handle = self._with_beside if self.beside else self.dispatcher.handle
+            self._serve(app, road, telemetry)
             stack.callback(self.dispatcher.close)
             self.stack = stack.pop_all()
         return self
+
+    def _serve(self, app: Tenantry[Any], road: Road, telemetry: Telemetry | None) -> None:
+        """The mounts, the dispatcher, and what stands around it."""
+        from tenantry.dispatch import Dispatcher
+        from tenantry.dispatch.road import Place
+
+        settings = self.settings
+        places = [
+            Place(
+                mount, max_batch=settings.max_batch, max_body_bytes=settings.max_body_bytes,
+                is_development=road.is_development,
+            )
+            for mount in app.mounts(settings.base_path)
+        ]  # fmt: skip
+        self.dispatcher = Dispatcher(road, places)
+        self.beside = self._paths_beside()
+        self.handle = self._with_beside if self.beside else self.dispatcher.handle
+        if telemetry is not None:
+            self.handle = telemetry.wrap(self.handle, tuple(place.prefix for place in places), road.procedures)
 
     def _paths_beside(self) -> dict[str, Callable[[Request, Callable[[Response], None]], None]]:
         """What is served beside procedures and sign-in, where it was asked for; otherwise a request pays nothing for it."""
@@ -549,6 +563,16 @@ def _slots(settings: Settings) -> tuple[Slots, Store | None]:
         why = error.strerror or type(error).__name__
         log.warning("metrics are of this worker alone, since TENANTRY_HOME cannot be written: %s", why)
         return slots, None
+
+
+def _telemetry(settings: Settings, signals: Signals) -> Telemetry | None:
+    """OpenTelemetry, where it is asked for. Raises OtelMissing."""
+    if settings.otlp_endpoint is None:
+        return None
+    from tenantry.ops.metrics.collect import VERSION
+    from tenantry.ops.otel import Telemetry
+
+    return Telemetry(settings.otlp_endpoint, settings.service, VERSION, signals.store)
 
 
 def _lines(settings: Settings, signals: Signals, stack: AsyncExitStack, procedures: dict[str, str]) -> RequestLines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 from msgspec import Struct
@@ -30,6 +30,23 @@ log = logging.getLogger("tenantry.request")
 Headers = list[tuple[bytes, bytes]]
 
 
+class Spans(Protocol):
+    """Hears of calls that are over."""
+
+    def add(
+        self,
+        procedure: str,
+        status: int,
+        code: str | None,
+        began: float,
+        ended: float,
+        request_id: str,
+        headers: Headers,
+    ) -> None:
+        """One call; times are `time.perf_counter`'s, `code` is the tRPC name of its error."""
+        ...
+
+
 class Road(Struct, frozen=True):
     """What every request needs."""
 
@@ -51,6 +68,8 @@ class Road(Struct, frozen=True):
     own_origin: str | None
     auth: SignIn
     hooks: Hooks = Hooks()
+    spans: Spans | None = None
+    """Who is told of every call that is over; None for nobody."""
 
     def facts(self, error: BaseException, path: str | None, request_id: str, place: Place | None) -> dict[str, Any]:
         """The error shape of whatever was raised, with what the application adds to its data."""

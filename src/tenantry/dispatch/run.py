@@ -374,6 +374,8 @@ class Run:
         lines = road.lines
         if lines is not None:
             lines.add(path, status, code, self.started, ended, self.session, visit.request_id, visit.headers)
+        if road.spans is not None:
+            road.spans.add(path, status, code, self.started, ended, visit.request_id, visit.headers)
 
     def facts(self, error: BaseException) -> dict[str, Any]:
         """The error shape; what the client does not hear is logged."""

@@ -322,6 +322,14 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         Setting("TENANTRY_LOG", "Form of the log; auto is text on a terminal, else JSON lines."),
     ] = "auto"
 
+    otlp_endpoint: Annotated[
+        str | None,
+        Setting(
+            "TENANTRY_OTLP_ENDPOINT",
+            "Where metrics and spans go by OTLP over HTTP (the extra otel): http://127.0.0.1:4318.",
+            shown_default="nowhere",
+        ),
+    ] = None
     service: Annotated[str, Setting("TENANTRY_SERVICE", "Name of this service in alerts, incidents and messages.")] = (
         "platform-api"
     )
