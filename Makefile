@@ -3,12 +3,14 @@ SHELL := /bin/bash
 PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
+# One or two faults for each section of the runbook; about seven minutes.
+DRILLS ?= server-stopped server-ended grant-lost policy-dropped force-off rows-refused table-locked handler-fails processes-killed network-silent network-slow
 export TENANTRY_HOME ?= $(CURDIR)/.tenantry
 ifdef PORT
 export PORT
 endif
 
-.PHONY: help serve db-push fixture test soak fixture-auth check fix bench docs clean venv
+.PHONY: help serve db-push fixture test drills soak fixture-auth check fix bench docs clean venv
 .DEFAULT_GOAL := help
 
 help: ## this list
@@ -30,6 +32,9 @@ fixture: venv ## the application of the tRPC conformance kit (tests/clients/trpc
 test: venv ## install what the tests need, then run them all
 	@./scripts/test-needs.sh
 	"$(BIN)/python" -m pytest -n 2 -q
+
+drills: venv ## faults in a throw-away installation, seen, paged, diagnosed and repaired (a subset; all: tenantry drill run)
+	"$(BIN)/tenantry" drill run --to "$(TENANTRY_HOME)/drills.json" $(DRILLS)
 
 soak: venv ## what takes too long for make test; its results, dated, stand in docs/
 	@./scripts/test-needs.sh

@@ -6,6 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from tenantry.errors import BuilderError, SettingsFaulty, StartError, VerifyImpossible
@@ -140,6 +141,7 @@ def make_parser() -> argparse.ArgumentParser:
     _deploying(commands)
     _incidents(commands)
     _doctor(commands)
+    _drills(commands)
     top = _command(commands, "top", "top:run", "a live picture of what goes on", "tenantry top --once")
     top.add_argument("--once", action="store_true", help="print it once")
     top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
@@ -268,6 +270,27 @@ def _doctor(commands: Any) -> None:
     doctor.add_argument("--deep", action="store_true", help="also what reads much: indexes are checked (amcheck)")
     doctor.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
     doctor.add_argument("--long", action="store_true", help="all of the evidence, with the commands")
+
+
+def _drills(commands: Any) -> None:
+    drill = commands.add_parser(
+        "drill", help="faults, injected into an installation that is thrown away"
+    ).add_subparsers(required=True, metavar="ACTION")
+    _command(drill, "list", "drill:list_", "the faults", "tenantry drill list")
+    run = _command(
+        drill, "run", "drill:run", "inject them one after the other, and measure; 1 if something did not happen that must",
+        "tenantry drill run server-stopped policy-dropped",
+    )  # fmt: skip
+    run.add_argument("name", nargs="*", help="names or numbers (default: all)")
+    run.add_argument("--tick", type=_count, default=1, metavar="SECONDS", help="TENANTRY_TICK (default: 1)")
+    run.add_argument("--keep", action="store_true", help="leave the installation's files, to look into them")
+    report = _command(
+        drill, "report", "drill:report", "the table of the last runs", "tenantry drill report > docs/drills.md"
+    )
+    for one in (run, report):
+        one.add_argument(
+            "--to", type=Path, default=Path(".tenantry/drills.json"), metavar="FILE", help="where results are kept"
+        )
 
 
 def _incidents(commands: Any) -> None:
