@@ -100,6 +100,16 @@ class TestIsolation:
         assert diagnosis.findings[0].remedy.id == remedy
         assert diagnosis.findings[0].evidence[0].output
 
+    def test_a_role_that_no_policy_binds(self, database: Database):
+        database.admin.execute("alter role platform bypassrls")
+        try:
+            place = place_of(database)
+            first = looked(place, RLS).findings[0]
+            assert (first.cause, first.kind, first.confidence) == ("role-bypasses-rls", "rls_breach", "certain")
+            heals(place, "bind-role", RLS)
+        finally:
+            database.admin.execute("alter role platform nobypassrls")
+
     def test_a_decoy_in_another_schema_hides_nothing(self, database: Database):
         database.admin.execute("alter function public.get_current_tenant_id() rename to gone")
         database.admin.execute(
@@ -126,6 +136,18 @@ class TestConnections:
         place = place_of(database)
         assert found(place, CONNECTION) == ["database-read-only"]
         heals(place, "make-writable", CONNECTION)
+
+    def test_a_limit_of_the_role(self, database: Database):
+        place = place_of(database)
+        with contextlib.closing(psycopg.connect(database.urls.platform.reveal(), autocommit=True)):
+            database.admin.execute("alter role platform connection limit 1")
+            try:
+                first = looked(place, CONNECTION).findings[0]
+                assert (first.cause, first.remedy.id if first.remedy else "") == ("server-full", "lift-role-limit")
+                assert "may have 1 connections" in first.says
+                heals(place, "lift-role-limit", CONNECTION)
+            finally:
+                database.admin.execute("alter role platform connection limit -1")
 
     def test_a_wrong_password(self, database: Database):
         place = place_of(database)

@@ -101,7 +101,7 @@ SECTION = Section(
                 "S",
                 "pm2 restart platform-api",
                 "none",
-                "Find the handler that blocks: the log's traces, tenantry top.",
+                "Find the handler that blocks: kill -USR1 PID of the worker writes where it is into the log.",
                 hands.restart_api,
                 ALIVE,
                 most_an_hour=3,

@@ -258,7 +258,7 @@ SECTION = Section(
             Remedy(
                 "look-at-statement",
                 "M",
-                "tenantry slow",
+                'tenantry top; psql -c "explain (generic_plan) …"   # 16 and later',
                 "none",
                 "Its plan, and the index that it may want.",
                 who="builder",
