@@ -140,6 +140,30 @@ def _environment() -> dict[str, str]:
     return {"DATABASE_URL": settings.urls().platform.reveal()}
 
 
+def upgrade(arguments: argparse.Namespace) -> int:
+    """The embedded server's next major version. Nothing may serve meanwhile: what it wrote would be lost."""
+    from tenantry.db.embedded.upgrade import remove_old
+    from tenantry.db.embedded.upgrade import upgrade as move
+    from tenantry.processes import status as processes
+    from tenantry.tenancy import harden
+
+    settings = Settings.load()
+    own = _own()
+    if arguments.remove_old:
+        gone = remove_old(own)
+        return _told(arguments, removed=[str(path) for path in gone])
+    if processes(settings).get("serving"):
+        raise DatabaseNotReady(
+            why="an API serves from it, and what it writes now would be lost", cure="First: tenantry stop"
+        )
+    done = move(own, finish=harden, say=(lambda _: None) if arguments.json else tell)
+    if done.old is None:
+        return _told(arguments, version=done.to_major, moved=False)
+    return _told(
+        arguments, moved=True, version=done.to_major, before=done.from_major, rows=done.rows, old_data=str(done.old)
+    )
+
+
 def env(arguments: argparse.Namespace) -> int:
     """Lines for `eval`: with them psql reaches the database without a prompt, and curl the API and the ops listener."""
     found = _environment() | _urls(Settings.load())

