@@ -28,7 +28,7 @@ from tenantry.runbook.model import (
 )  # fmt: skip
 from tenantry.runbook.place import Place, Refusal, masked
 
-WHOLE_SECONDS = 4.8
+WHOLE_SECONDS = 4.0
 MOST_OUTPUT = 4000
 
 

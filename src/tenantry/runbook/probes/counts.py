@@ -84,4 +84,4 @@ def _of(value: float | None) -> str:
     return "?" if value is None or math.isnan(value) else f"{value:.0f}"
 
 
-COUNTS = Probe("counts", "tenantry top --once", _counts, 4.0)
+COUNTS = Probe("counts", "tenantry top --once", _counts, 3.5)

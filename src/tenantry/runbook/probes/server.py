@@ -17,7 +17,7 @@ STARTUP_SECONDS = 0.8
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
-AGAIN_SECONDS = 1.8
+AGAIN_SECONDS = 1.3
 """The second try: silence is a finding only if it is kept up, because this machine may be busy, and slow is not dead."""
 
 
@@ -71,6 +71,10 @@ async def _knock(place: Place, seconds: float) -> Look:
     if answer == b"":
         return Look(
             {"open": True, "answers": False, "why": "closed", "port": port}, f"{port}: closes without an answer"
+        )
+    if answer not in (b"S", b"N", b"E"):
+        return Look(
+            {"open": True, "answers": False, "why": "stranger", "port": port}, f"{port}: what answers is not PostgreSQL"
         )
     return Look(
         {"open": True, "answers": True, "ms": round(took, 1), "port": port}, f"{port}: answers in {took:.1f} ms"
@@ -232,7 +236,7 @@ async def _pooler(place: Place) -> Look:
 
 HBA = Probe("pg-hba", "select * from pg_hba_file_rules", _hba)
 POOLER = Probe("pooler", 'psql -p 6432 -U postgres pgbouncer -c "SHOW POOLS;"', _pooler)
-PORT = Probe("server-port", "pg_isready; ss -ltn", _port)
+PORT = Probe("server-port", "pg_isready; ss -ltn", _port, 3.5)
 AS_PLATFORM = Probe("server-login", 'psql -U platform -d platform -c "SELECT 1;"', _as_platform)
 AS_OPS = Probe("server-login-ops", 'tenantry psql --role tenantry_ops -c "SELECT 1;"', _as_ops)
 PROCESS = Probe("server-process", "ps -o pid,stat,args -C postgres; df -h", _process)

@@ -99,7 +99,7 @@ STATEMENTS = Probe(
     "statements",
     "SELECT query, mean_exec_time, calls FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 10;",
     _statements,
-    4.0,
+    3.5,
 )
 RUNNING = Probe("long-statements", "select pid, query from pg_stat_activity where state = 'active'", _running)
 DISTANCE = Probe("distance", "psql -c '\\timing on' -c 'select clock_timestamp()'", _distance)

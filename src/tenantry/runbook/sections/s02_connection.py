@@ -15,6 +15,7 @@ from tenantry.runbook.probes.statements import DISTANCE
 FOLLOWS = frozenset({"api-has-stale-connections", "server-not-running", "api-gone"})
 STALE = frozenset({"api-has-stale-connections", "api-gone"})
 ENOUGH_BYTES = 200_000_000
+HOW = {"reset": "resets", "closed": "closes", "stranger": "answers"}
 FAR_MS = 50.0
 CLOCK_SECONDS = 60.0
 USED_UP = 0.9
@@ -113,18 +114,20 @@ def _disk_full(facts: Facts) -> Verdict | None:
 
 def _silent(facts: Facts) -> Verdict | None:
     port, process = facts.of(PORT.name), facts.of(PROCESS.name)
-    if port.get("why") != "silent" or facts.of(AS_PLATFORM.name).get("in") or facts.of(AS_OPS.name).get("in"):
+    if facts.of(AS_PLATFORM.name).get("in") or facts.of(AS_OPS.name).get("in"):
         return None  # whoever lets us in is slow at most
+    if not process.get("stopped") and port.get("why") != "silent":
+        return None
     if process.get("stopped"):
-        return Verdict("certain", (PORT.name, PROCESS.name), {"state": "stopped (T)", "pids": [process["pid"]]})
+        return Verdict("certain", (PORT.name, PROCESS.name), {"state": "stopped (T)", "pids": str(process["pid"])})
     if process.get("stuck"):
         return Verdict(
-            "certain", (PORT.name, PROCESS.name), {"state": "stuck in the kernel (D)", "pids": [process["pid"]]}
+            "certain", (PORT.name, PROCESS.name), {"state": "stuck in the kernel (D)", "pids": str(process["pid"])}
         )
     return Verdict(
         "likely",
         (PORT.name, PROCESS.name),
-        {"state": "no answer: stopped, or a network that swallows packets", "pids": []},
+        {"state": "no answer: stopped, or a network that swallows packets", "pids": "PID"},
     )
 
 
@@ -154,10 +157,8 @@ def _unknown_host(facts: Facts) -> Verdict | None:
 
 def _cut_off(facts: Facts) -> Verdict | None:
     port = facts.of(PORT.name)
-    if port.get("why") in ("reset", "closed") and facts.of(AS_PLATFORM.name).get("in") is False:
-        return Verdict(
-            "likely", (PORT.name, AS_PLATFORM.name), {"how": "resets" if port["why"] == "reset" else "closes"}
-        )
+    if port.get("why") in ("reset", "closed", "stranger") and facts.of(AS_PLATFORM.name).get("in") is False:
+        return Verdict("likely", (PORT.name, AS_PLATFORM.name), {"how": HOW[port["why"]]})
     return None
 
 
