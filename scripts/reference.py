@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import tenantry
@@ -52,7 +55,7 @@ def error_codes() -> str:
     seen = {kind.code: kind for kind in kinds(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
     for code, kind in sorted(seen.items()):
         says, remedy = (" ".join(text.replace("|", "\\|").split()) for text in (kind.says, kind.remedy))
-        lines.append(f"| `{code}` | {kind.trpc} | {says} | {remedy} |")
+        lines.append(f"| [`{code}`](errors/{code}.md) | {kind.trpc} | {says} | {remedy} |")
     return "\n".join(lines) + "\n"
 
 
@@ -99,7 +102,36 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"settings.md": settings, "errors.md": error_codes, "metrics.md": metrics, "commands.md": commands}
+def error_pages() -> dict[str, Callable[[], str]]:
+    """One page a code: where the words of the terminal lead to."""
+    seen = {kind.code: kind for kind in kinds(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
+
+    def page(kind: type) -> str:
+        heard = "It stops a start or a command, and is said in the terminal."
+        if kind.is_public:
+            heard = "It shows its own words to clients."
+        elif issubclass(kind, errors.BuilderError):
+            heard = "Clients in production hear `Something went wrong` and the request id; in development `error.data.help` has these words."
+        own = inspect.cleandoc(kind.__dict__["__doc__"]) + "\n\n" if kind.__dict__.get("__doc__") else ""
+        cure = (
+            f"What to do:\n\n    {kind.remedy.replace(chr(10), chr(10) + '    ')}\n\n"
+            if kind.remedy not in ("", "{cure}")
+            else ""
+        )
+        section = f"Runbook: `tenantry doctor {kind.section}`.\n\n" if kind.section else ""
+        says = kind.says.replace("\n", "\n    ")
+        return f"# {kind.code}\n\n    {kind.code} {says}\n\n{own}{cure}{section}tRPC: `{kind.trpc}`. {heard}\n"
+
+    return {f"errors/{code}.md": partial(page, kind) for code, kind in seen.items()}
+
+
+PAGES = {
+    "settings.md": settings,
+    "errors.md": error_codes,
+    "metrics.md": metrics,
+    "commands.md": commands,
+    **error_pages(),
+}
 
 
 def main() -> int:
@@ -113,6 +145,7 @@ def main() -> int:
         for page in gone:
             page.unlink()
         for page in old:
+            page.parent.mkdir(exist_ok=True)
             page.write_text(wanted[page], "utf-8")
         return 0
     for page in (*old, *gone):

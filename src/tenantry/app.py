@@ -482,7 +482,7 @@ class _Open:
                 spans=None if telemetry is None else telemetry.spans,
             )
             self._serve(app, road, telemetry)
-            stack.callback(self.dispatcher.close)
+            self._begin(table, stack)
             self.stack = stack.pop_all()
         return self
 
@@ -525,6 +525,18 @@ class _Open:
             return self.dispatcher.handle(request, respond)
         answer(request, respond)
         return None
+
+    def _begin(self, table: dict[str, Procedure[..., Any]], stack: AsyncExitStack) -> None:
+        """In development: tell what holds the loop, and what holds a transaction over an outside call."""
+        stack.callback(self.dispatcher.close)
+        if self.settings.env != "development":
+            return
+        from tenantry.dispatch.blocked import LoopWatch
+
+        self.pool.told_held_seconds = 0.1
+        looking = LoopWatch(table)
+        looking.start()
+        stack.callback(looking.stop)
 
     def listen_for_ops(self) -> None:
         """The ops listener in this worker, where no supervisor has one; of several workers the first one's."""

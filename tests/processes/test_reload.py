@@ -36,7 +36,6 @@ async def test_a_change_gives_new_workers_and_types_and_a_syntax_error_keeps_the
             await until(lambda: place.get("test.more") == {"result": {"data": "more"}})
             await until(lambda: "more:" in types.read_text())
         assert load.failures == []
-        print("reloads took", took)
         assert min(took) < 5  # under a second, on a machine that does nothing else
 
 

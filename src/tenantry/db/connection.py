@@ -63,9 +63,10 @@ class Connection:
     """A live connection of a pool. Made by `connect`, and handed to `Pool.connected`."""
 
     __slots__ = (
-        "born", "cancel", "closing_at", "fd", "is_dead", "is_ending", "is_named", "is_pooled", "is_tainted", "known", "loop", "names",
+        "born", "cancel", "closing_at", "fd", "holder", "is_dead", "is_ending", "is_named", "is_pooled", "is_tainted", "known", "loop",
+        "names",
         "opened_at",
-        "pg", "pool", "results", "steps", "ticket", "ticket_held", "to_close", "trip", "wrong",
+        "pg", "pool", "results", "steps", "ticket", "ticket_held", "ticket_told", "to_close", "trip", "wrong",
     )  # fmt: skip
 
     def __init__(
@@ -92,6 +93,10 @@ class Connection:
         """Since when a transaction is open and idle; 0 when none is."""
         self.ticket_held = 0
         """The last lease that was ended because it lay idle."""
+        self.ticket_told = 0
+        """The last lease of which it was said that it lies idle."""
+        self.holder = ""
+        """Whose transaction it is: a procedure's name."""
         self.ticket = 0
         self.is_dead = False
         self.is_ending = False
@@ -334,6 +339,8 @@ class Connection:
         status = int(self.pg.transaction_status)
         if status == INTRANS:
             self.opened_at = self.loop.time()
+            if trip.entry is not None:
+                self.holder = trip.entry.procedure
         elif status == IDLE:
             self.over()
         else:

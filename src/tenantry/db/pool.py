@@ -19,7 +19,7 @@ from tenantry.db.connection import Connection, nobody
 from tenantry.db.failures import error_of
 from tenantry.db.lane import FastLane
 from tenantry.db.trip import Outcome, Query, Shape, Trip, WireError, WireFailure
-from tenantry.errors import DatabaseNotReady, TenantryError
+from tenantry.errors import DatabaseNotReady, TenantryError, TransactionHeld
 
 if TYPE_CHECKING:
     from tenantry.db.outbox import Outlet
@@ -92,6 +92,8 @@ class Pool:
         self.idle_seconds = idle_ms / 1000
         self.slow_ms = float("inf")
         """A statement that takes longer has its line in the log, with its procedure."""
+        self.told_held_seconds = float("inf")
+        """A transaction that lies idle for so long has its line in the log: in development, before it costs anybody anything."""
         self.deadline_ms = deadline_ms
         self.signals = signals
         self.is_accounts = not enters
@@ -315,7 +317,14 @@ class Pool:
             if connection.trip is not None or connection.cancel is not None:
                 self._check_busy(connection, now)
             elif connection.opened_at:
-                if now - connection.opened_at > self.idle_seconds:
+                idle = now - connection.opened_at
+                if idle > self.told_held_seconds and connection.ticket_told != connection.ticket:
+                    connection.ticket_told = connection.ticket
+                    self.log.warning(
+                        "TRANSACTION_HELD %s has held a transaction idle for %.0f ms; at %.0f ms it is ended.\n%s",
+                        connection.holder, idle * 1000, self.idle_seconds * 1000, TransactionHeld.remedy,
+                    )  # fmt: skip
+                if idle > self.idle_seconds:
                     connection.abandon(connection.ticket, was_held=True)
             elif self.is_old(connection, now) and connection in self.idle:
                 connection.die("replaced: it was old")

@@ -15,8 +15,9 @@ from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from msgspec import Raw
 
-from tenantry.errors import HandlerShape, UnknownRole
+from tenantry.errors import HandlerShape, NameClash, UnknownRole
 from tenantry.identity import ROLES
+from tenantry.rpc.names import camel
 from tenantry.rpc.schema import InputSchema, OutputSchema, fault_of
 from tenantry.rpc.tracked import Tracked
 
@@ -131,6 +132,13 @@ class Procedure(Generic[P, R]):
         fault = fault_of(parameters[1:], hints)
         if fault is not None:
             raise HandlerShape(procedure=path, where=self.where, why=fault[0], cure=fault[1])
+        wire: dict[str, str] = {}
+        for parameter in parameters[1:]:
+            other = wire.setdefault(parameter.name if self.as_written else camel(parameter.name), parameter.name)
+            if other != parameter.name:
+                raise NameClash(
+                    name=f"{path}: {camel(other)}", first=f"parameter {other}", second=f"parameter {parameter.name}"
+                )
         self.input = InputSchema.of(parameters[1:], hints, as_written=self.as_written)
         self.input.is_strict_text = self.scope != "public"
         self.kind = self._kind()

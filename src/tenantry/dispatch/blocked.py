@@ -1,0 +1,107 @@
+"""In development: who holds the worker's loop, while every other request waits (LOOP_BLOCKED). A thread looks, and only says.
+
+The loop beats; when a beat is late the thread takes the stack of the loop's thread, finds the application's own line in it, and
+tells with the next beat how long it took. In production nothing of this runs: the supervisor's heartbeat is enough there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import logging
+import re
+import sys
+import sysconfig
+import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import CodeType, FrameType
+from typing import Any
+
+from msgspec import Struct
+
+from tenantry.errors import LoopBlocked
+from tenantry.rpc import Procedure
+
+BEAT_SECONDS = 0.02
+LATE_SECONDS = 0.1
+"""Longer than an import's or a collection's pause, shorter than what a person notices."""
+_FOREIGN = (
+    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
+    str(Path(__file__).parents[1]),
+)
+_CALL = re.compile(r"([A-Za-z_][\w.]*)\(")
+log = logging.getLogger("tenantry.request")
+
+
+class Place(Struct, frozen=True):
+    """Where the loop was held."""
+
+    procedure: str
+    call: str
+    where: str
+
+
+class LoopWatch:
+    """Begins with `start` in the loop's own thread; ends with `stop`."""
+
+    def __init__(self, procedures: Mapping[str, Procedure[..., Any]]) -> None:
+        self._paths: dict[CodeType, str] = {one.handler.__code__: path for path, one in procedures.items()}
+        self._stop = threading.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._at = 0.0
+        self._seen: Place | None = None
+        self._seen_at = 0.0
+
+    def start(self) -> None:
+        """Look from now on."""
+        self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
+        self._at = time.monotonic()
+        self._beat()
+        threading.Thread(target=self._look, daemon=True, name="tenantry-loop-watch").start()
+
+    def stop(self) -> None:
+        """Look no longer."""
+        self._stop.set()
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _beat(self) -> None:
+        now = time.monotonic()
+        seen, self._seen = self._seen, None
+        if seen is not None:
+            took_ms = round((now - self._seen_at) * 1000)
+            error = LoopBlocked(procedure=seen.procedure, ms=took_ms, call=seen.call, where=seen.where)
+            log.warning("%s", error, extra={"error": error})
+        self._at = now
+        self._timer = self._loop.call_later(BEAT_SECONDS, self._beat)
+
+    def _look(self) -> None:
+        while not self._stop.wait(BEAT_SECONDS):
+            at = self._at
+            if self._seen is None and time.monotonic() - at > LATE_SECONDS:
+                place = found_in(sys._current_frames().get(self._thread), self._paths)  # pyright: ignore[reportPrivateUsage] - the only way to another thread's stack
+                if place is not None and at == self._at:
+                    self._seen_at, self._seen = at, place
+
+
+def found_in(frame: FrameType | None, paths: Mapping[CodeType, str]) -> Place | None:
+    """The application's innermost line of a stack, and the procedure that it belongs to; None if no handler runs."""
+    line: FrameType | None = None
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if line is None and not file.startswith(_FOREIGN) and not file.startswith("<"):
+            line = frame
+        path = paths.get(frame.f_code)
+        if path is not None:
+            line = line or frame
+            text = linecache.getline(line.f_code.co_filename, line.f_lineno)
+            call = _CALL.search(text)
+            name = Path(line.f_code.co_filename)
+            return Place(
+                path, call[1] if call else line.f_code.co_name, f"{name.parent.name}/{name.name}:{line.f_lineno}"
+            )
+        frame = frame.f_back
+    return None
