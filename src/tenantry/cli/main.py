@@ -154,6 +154,17 @@ def make_parser() -> argparse.ArgumentParser:
     top = _command(commands, "top", "top:run", "a live picture of what goes on", "tenantry top --once")
     top.add_argument("--once", action="store_true", help="print it once")
     top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
+    shell = _command(
+        commands, "shell", "shell:run", "Python with await, as one member of one tenant; READ ONLY, and audited",
+        "tenantry shell --as ann@acme.example notes:app", has_json=False,
+    )  # fmt: skip
+    shell.add_argument("app", nargs="?", help="module:variable (or TENANTRY_APP)")
+    shell.add_argument("--as", dest="email", required=True, metavar="EMAIL", help="whose rows and rights it has")
+    shell.add_argument("--tenant", help="slug or id, for members of several")
+    shell.add_argument("--write", action="store_true", help="let it change rows; asks first")
+    shell.add_argument(
+        "--reason", default="", help="why; stands in the audit trail, and is needed to write in production"
+    )
     new = _command(commands, "new", "new:run", "a project that runs at once, with a test", "tenantry new desk --web")
     new.add_argument("name", help="of the package and its folder")
     new.add_argument(
