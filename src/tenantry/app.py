@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from tenantry.auth import SignIn
     from tenantry.context import Ctx, Visitor
-    from tenantry.db import Pool
+    from tenantry.db import Limits, Pool
     from tenantry.dispatch import Dispatcher, ResponseInfo, ResponseMeta, Road
     from tenantry.events import Hub
     from tenantry.http import Accept, AsgiShell, Handler, Intake, Request, Response, Running
@@ -429,7 +429,7 @@ class _Open:
             queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
             self.pool = Pool(
                 urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals,
-                shared=settings.connections_shared(),
+                shared=settings.connections_shared(), limits=_limits(settings),
             )  # fmt: skip
             self.accounts = Pool(
                 urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals, enters=False
@@ -446,10 +446,12 @@ class _Open:
             stack.push_async_callback(self.hub.close)
             signals.know_tables(name for (name,) in await self.pool.fetch(_GUARDED))
             tick = settings.tick
-            limit = memory_limit(settings.memory_limit)
-            self.pulse = pulse = Pulse(self.pool, signals, memory_limit=limit, tick_seconds=tick)
+            self.pulse = pulse = Pulse(
+                self.pool, signals, memory_limit=memory_limit(settings.memory_limit), tick_seconds=tick
+            )
             pulse.start()
             stack.callback(pulse.stop)
+            _note_tenants(self.pool, settings, stack)
             self.health = Health(
                 urls.platform, slots, signals, wanted_migrations(settings),
                 tick_seconds=tick, before=pulse.note, access=Access(settings.ops_token),
@@ -585,6 +587,22 @@ def _telemetry(settings: Settings, signals: Signals) -> Telemetry | None:
     from tenantry.ops.otel import Telemetry
 
     return Telemetry(settings.otlp_endpoint, settings.service, VERSION, signals.store)
+
+
+def _limits(settings: Settings) -> Limits:
+    """What one tenant may have of this worker."""
+    from tenantry.db import Limits
+
+    return Limits(settings.tenant_share / 100, settings.tenant_rate or 0, (settings.tenant_budget or 0) / 60)
+
+
+def _note_tenants(pool: Pool, settings: Settings, stack: AsyncExitStack) -> None:
+    """Write the noisiest tenants down, for `tenantry top`."""
+    from tenantry.ops import TenantNotes
+
+    notes = TenantNotes(pool, settings.home)
+    notes.start()
+    stack.callback(notes.stop)
 
 
 def _lines(settings: Settings, signals: Signals, stack: AsyncExitStack, procedures: dict[str, str]) -> RequestLines:

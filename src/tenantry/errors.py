@@ -248,6 +248,18 @@ class PoolFull(RpcError):
     section = "connection-pool-exhaustion"
 
 
+class TenantOverShare(TooManyRequests):
+    """One tenant wants more than its share while others want theirs, or is over its rate or budget. Nothing was sent."""
+
+    code = "TENANT_OVER_SHARE"
+    says = "Too many requests of this tenant at once; try again a little later."
+
+    def __init__(self, *, retry_after: int = 1) -> None:
+        """`retry_after` seconds from now there is room again."""
+        super().__init__()
+        self.retry_after = retry_after
+
+
 class DeadlineExceeded(RpcError):
     """The database did not answer in time; what ran was rolled back."""
 

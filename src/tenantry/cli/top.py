@@ -42,6 +42,7 @@ class Looker:
 
     def look(self) -> View:
         """The figures since the last look."""
+        from tenantry.ops.tenants import noisiest
         from tenantry.ops.top import view
 
         after, at = self.collect(self.slots), time.monotonic()
@@ -53,7 +54,7 @@ class Looker:
             self.before, after, at - self.at, time.time(), service=self.settings.service,
             firing=[] if memory is None else memory.firing,
             incidents=[] if memory is None else [i for i in memory.incidents if i.is_open],
-            statements=self.statements,
+            statements=self.statements, noisiest=noisiest(self.settings.home, time.time()),
         )  # fmt: skip
         self.before, self.at = after, at
         return seen

@@ -10,11 +10,12 @@ from tenantry.db.failures import error_of
 from tenantry.db.outbox import Outlet
 from tenantry.db.pool import Pool, PoolStats
 from tenantry.db.session import Session, Transaction
+from tenantry.db.shares import Limits, Noisy
 from tenantry.db.sql import Sql, changes, sql
 from tenantry.db.statement import Statement
 from tenantry.db.trip import Entry, Outcome, Query, Shape, Trip, WireError, WireFailure
 
 __all__ = [
-    "Entry", "NotConnected", "Outcome", "Outlet", "Pool", "PoolStats", "Query", "Session", "Shape", "Sql", "Statement",
+    "Entry", "Limits", "Noisy", "NotConnected", "Outcome", "Outlet", "Pool", "PoolStats", "Query", "Session", "Shape", "Sql", "Statement",
     "Transaction", "Trip", "WireError", "WireFailure", "changes", "connect", "error_of", "sql",
 ]  # fmt: skip

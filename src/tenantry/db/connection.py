@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from psycopg.pq import abc
 
     from tenantry.db.pool import Pool
+    from tenantry.db.shares import Share
 
 MOST_STATEMENTS = 256
 """Prepared on one connection; each takes 10 to 20 KB in its back end (measured)."""
@@ -66,7 +67,7 @@ class Connection:
         "born", "cancel", "closing_at", "fd", "holder", "is_dead", "is_ending", "is_named", "is_pooled", "is_tainted", "known", "loop",
         "names",
         "opened_at",
-        "pg", "pool", "results", "steps", "ticket", "ticket_held", "ticket_told", "to_close", "trip", "wrong",
+        "pg", "pool", "results", "share", "steps", "ticket", "ticket_held", "ticket_told", "to_close", "trip", "wrong",
     )  # fmt: skip
 
     def __init__(
@@ -84,6 +85,8 @@ class Connection:
         self.names = 0
         self.to_close: list[bytes] = []
         self.trip: Trip | None = None
+        self.share: Share | None = None
+        """Which tenant has it; kept by the pool."""
         self.steps: tuple[int, ...] = ()
         self.results: list[Any] = []
         self.wrong: Any = None

@@ -25,6 +25,7 @@ from tenantry.errors import (
     OtherTenant,
     PoolFull,
     SqlRefused,
+    TenantOverShare,
     TenantryError,
     TenantSuspended,
     TooManyRows,
@@ -95,6 +96,8 @@ _OURS: dict[str, Any] = {
 def _of_wire(failure: WireFailure, procedure: str) -> TenantryError:
     if failure.kind == "pool_full":
         return PoolFull()
+    if failure.kind == "over_share":
+        return TenantOverShare(retry_after=int(failure.message))
     if failure.kind == "deadline":
         return DeadlineExceeded()
     if failure.message == "held":

@@ -33,6 +33,7 @@ from tenantry.db.wire import (
 if TYPE_CHECKING:
     from tenantry.db.connection import Connection
     from tenantry.db.pool import Pool
+    from tenantry.db.shares import Share
 
 DEPTH = 16
 """Trips in flight on one connection: more gain nothing (measured), and wait longer behind a slow one."""
@@ -96,6 +97,9 @@ class Lane:
         assert query is not None  # the lane takes no other: Pool.submit
         assert entry is not None
         trip.connection = connection
+        share = trip.share
+        if share is not None:
+            share.flying += 1
         query.pace.shared()
         trip.sent_at = perf_counter()
         if not self.flying:
@@ -183,6 +187,8 @@ class Lane:
     def synced(self) -> None:
         """The SYNC of the first trip in flight was read: it is over."""
         trip, steps = self.flying.popleft()
+        if trip.share is not None:
+            trip.share.flying -= 1
         results, wrong = self.results, self.wrong
         self.results, self.wrong = [], None
         if wrong is None:
@@ -197,6 +203,8 @@ class Lane:
         assert trip.entry is not None  # see carry
         if state == "TN900":
             self.flying.appendleft((trip, ()))  # it is repeated with the others
+            if trip.share is not None:
+                trip.share.flying += 1
             connection.die("its session state was changed")
         elif state in _AGAIN and (state != _STRUCK or trip.entry.deadline_ms > LANE_MS):
             if state == _STRUCK and trip.query is not None:
@@ -215,18 +223,22 @@ class FastLane:
         self.pool = pool
         self.size = size
         self.lanes: list[Lane] = []
-        self.waiting: deque[Trip] = deque()
+        self.waiting = pool.new_queue()
 
-    def carry(self, trip: Trip) -> bool:
+    def carry(self, trip: Trip, share: Share, now: float) -> bool:
         """Send the trip, or let it wait for room; False when a connection of its own is to be had instead."""
-        lane = self._room()
-        if lane is None:
-            pool = self.pool
-            if pool.idle or len(pool.waiting) + len(self.waiting) >= pool.queue:
-                return False
-            pool.waits(trip, self.waiting)
+        pool = self.pool
+        shares = pool.shares
+        may_fly = shares.may_fly(share, now)
+        lane = self._room() if may_fly else None
+        if lane is not None:
+            lane.carry(trip)
             return True
-        lane.carry(trip)
+        if (may_fly and pool.idle) or not pool.has_room():
+            return False
+        flying = sum(len(lane.flying) for lane in self.lanes) - shares.strangers.flying
+        shares.waits_to_fly(share, flying - share.flying, now)
+        pool.waits(trip, share, self.waiting)
         return True
 
     def _room(self) -> Lane | None:
@@ -258,11 +270,13 @@ class FastLane:
 
     def refill(self) -> None:
         """Send what waits, as far as there is room."""
+        shares, now = self.pool.shares, self.pool.now()
         while self.waiting:
             lane = self._room()
-            if lane is None:
+            trip = None if lane is None else self.waiting.pop(lambda share: shares.may_fly(share, now))
+            if lane is None or trip is None:
                 return
-            lane.carry(self.waiting.popleft())
+            lane.carry(trip)
 
     def lost(self, connection: Connection) -> None:
         """A shared connection is dead: its trips changed nothing, so each runs again, on a connection of its own."""
@@ -275,6 +289,8 @@ class FastLane:
         lane.is_over = True
         flying, lane.flying = lane.flying, deque()
         for trip, _ in reversed(flying):
+            if trip.share is not None:
+                trip.share.flying -= 1
             trip.repeats += 1
             if trip.done is nobody:
                 continue

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -17,7 +18,9 @@ from msgspec import Struct
 from tenantry.db.connect import NotConnected, connect
 from tenantry.db.connection import Connection, nobody
 from tenantry.db.failures import error_of
-from tenantry.db.lane import FastLane
+from tenantry.db.fair import FairQueue, Turns
+from tenantry.db.lane import DEPTH, FastLane
+from tenantry.db.shares import Limits, Noisy, Share, Shares
 from tenantry.db.trip import Outcome, Query, Shape, Trip, WireError, WireFailure
 from tenantry.errors import DatabaseNotReady, TenantryError, TransactionHeld
 
@@ -37,6 +40,8 @@ MOST_CAUSES = 32
 
 UNAVAILABLE = WireFailure("unavailable", Outcome.ROLLED_BACK, message="no connection")
 POOL_FULL = WireFailure("pool_full", Outcome.ROLLED_BACK, message="no connection was free in time")
+OVER_SHARE = WireFailure("over_share", Outcome.ROLLED_BACK, message="1")
+"""Its message is the seconds after which to try again."""
 DEADLINE = WireFailure("deadline", Outcome.ROLLED_BACK, message="it took too long")
 
 
@@ -82,9 +87,12 @@ class Pool:
 
     def __init__(
         self, url: DatabaseUrl, *, size: int, queue: int, wait_ms: int, signals: Signals, enters: bool = True,
-        deadline_ms: int = 10_000, idle_ms: int = 5_000, shared: int = 0,
+        deadline_ms: int = 10_000, idle_ms: int = 5_000, shared: int = 0, limits: Limits | None = None,
     ) -> None:  # fmt: skip
-        """`queue` trips may wait, for `wait_ms`; a transaction may lie idle for `idle_ms`; `shared` connections are the fast lane's."""
+        """`limits` are one tenant's.
+
+        `queue` trips may wait, for `wait_ms`; a transaction may lie idle for `idle_ms`; `shared` connections are the fast lane's.
+        """
         self.url = url
         self.size = size
         self.queue = queue
@@ -100,7 +108,8 @@ class Pool:
         self.connections: set[Connection] = set()
         self.is_away = False  # no connection is left, and the last try to get one failed: then nobody need wait
         self.idle: list[Connection] = []
-        self.waiting: deque[Trip] = deque()
+        self.shares = Shares(size, DEPTH * shared, limits or Limits())
+        self.waiting = self.new_queue()
         self.lane = FastLane(self, shared) if shared and enters else None
         """Where READ ONLY trips share connections; None when they do not."""
         self.is_closed = True
@@ -215,25 +224,87 @@ class Pool:
         now = self._loop.time()
         trip.deadline = now + (trip.deadline or self.deadline_ms) / 1000
         lane, entry, query = self.lane, trip.entry, trip.query
+        shares = self.shares
+        share = trip.share = shares.of(entry)
+        if shares.is_limited and self._is_over(trip, share, now):
+            return
         if (
             lane is not None and query is not None and query.pace.is_fast and entry is not None and entry.read_only
-            and not trip.verb and not self.is_closed and lane.carry(trip)
+            and not trip.verb and not self.is_closed and lane.carry(trip, share, now)
         ):  # fmt: skip
             return
-        if self.idle and not self.is_closed:
-            self.idle.pop().begin(trip)
+        if self.idle and not self.is_closed and shares.may_hold(share, len(self.idle), now):
+            self.begin(self.idle.pop(), trip)
         elif self.is_closed or self.is_away:
             self.refuse(trip, UNAVAILABLE)
-        elif len(self.waiting) + (0 if lane is None else len(lane.waiting)) >= self.queue:
-            self.signals.pool_timeout()
-            self.refuse(trip, POOL_FULL)
-        else:
-            self.waits(trip, self.waiting)
+        elif self.has_room() or self._make_room(trip, share, now):
+            shares.waits(share, self._held_by_others(share), now)
+            self.waits(trip, share, self.waiting)
 
-    def waits(self, trip: Trip, queue: deque[Trip]) -> None:
+    def begin(self, connection: Connection, trip: Trip) -> None:
+        """Lease a connection for a trip, to its tenant's account."""
+        share = trip.share
+        if share is not None:
+            share.busy += 1
+            connection.share = share
+        connection.begin(trip)
+
+    def waits(self, trip: Trip, share: Share, queue: FairQueue[Share, Trip]) -> None:
         """Let a trip wait for a connection, as long as it may."""
         trip.waits_until = min(self._loop.time() + self.wait_seconds, trip.deadline)
-        queue.append(trip)
+        queue.push(share, trip)
+
+    def _held_by_others(self, share: Share) -> int:
+        """Connections that other tenants hold; those of unknown ones, and shared ones, are nobody's in particular."""
+        shares, lanes = self.shares, 0 if self.lane is None else len(self.lane.lanes)
+        nobodys = len(self.idle) + lanes + shares.strangers.busy + shares.own.busy
+        return len(self.connections) - nobodys - share.busy
+
+    def now(self) -> float:
+        """The loop's time."""
+        return self._loop.time()
+
+    def new_queue(self) -> FairQueue[Share, Trip]:
+        """A queue in which the tenants take turns; all that are not known yet take theirs as one."""
+        strangers = self.shares.strangers
+        return FairQueue(lambda share: Turns(_credential) if share is strangers else deque())
+
+    def has_room(self) -> bool:
+        """Whether one more may wait."""
+        return len(self.waiting) + (0 if self.lane is None else len(self.lane.waiting)) < self.queue
+
+    def _make_room(self, trip: Trip, share: Share, now: float) -> bool:
+        """The queue is full: refuse the trip of the tenant that fills it, and say whether this one may wait instead."""
+        queues = self._queues()
+        own, lines = sum(queue.waiting_of(share) for queue in queues), max(queue.lines for queue in queues)
+        whole = sum(map(len, queues))
+        if own * max(lines, 1) < whole:
+            evicted = max(queues, key=len).evict()
+            if evicted is not None:
+                self.turn_away(evicted[1], OVER_SHARE if not evicted[0].is_free else POOL_FULL, "queue_full")
+                return True
+        is_over = not share.is_free and (own * lines >= 2 * whole > 0 if lines > 1 else self.shares.is_over(share, now))
+        self.turn_away(trip, OVER_SHARE if is_over else POOL_FULL, "queue_full")
+        return False
+
+    def _is_over(self, trip: Trip, share: Share, now: float) -> bool:
+        """Refuse what is over its tenant's rate or budget."""
+        excess = self.shares.excess(share, now)
+        if excess is None:
+            return False
+        cause, seconds = excess
+        failure = WireFailure("over_share", Outcome.ROLLED_BACK, message=str(max(1, ceil(seconds))))
+        self.turn_away(trip, failure, cause)
+        return True
+
+    def turn_away(self, trip: Trip, failure: WireFailure, cause: str) -> None:
+        """Refuse a trip because there is no room for it, and count why."""
+        if failure.kind == "pool_full":
+            self.signals.pool_timeout()
+        self.signals.count("db_requests_refused_total", cause)
+        if trip.share is not None:
+            trip.share.refused += 1
+        self.refuse(trip, failure)
 
     def again(self, trip: Trip) -> None:
         """Carry a trip once more, before all others and on a connection of its own: it changed nothing."""
@@ -241,36 +312,54 @@ class Pool:
         if self.is_closed or self.is_away:
             self.refuse(trip, UNAVAILABLE)
         elif self.idle:
-            self.idle.pop().begin(trip)
+            self.begin(self.idle.pop(), trip)
         else:
             trip.waits_until = min(self._loop.time() + self.wait_seconds, trip.deadline)
-            self.waiting.appendleft(trip)
+            self.waiting.push_first(trip)
 
     def cancel(self, trip: Trip) -> None:
         """Whoever asked has gone: a waiting trip is forgotten, a running one is cancelled. Nobody is told."""
         trip.done = nobody
         connection = trip.connection
-        if connection is None:
+        if connection is None and trip.share is not None:
             for queue in self._queues():
-                if trip in queue:
-                    queue.remove(trip)
-        elif connection.trip is trip:
+                if queue.remove(trip.share, trip):
+                    break
+        elif connection is not None and connection.trip is trip:
             connection.stop()
 
     def release(self, connection: Connection) -> None:
         """A connection is free: the next that waits has it, else it is idle."""
+        self._given_back(connection)
         lane = self.lane
-        if lane is not None and lane.waiting and not self.is_closed and lane.offer(connection):
-            return
-        if self.waiting and not self.is_closed:
-            connection.begin(self.waiting.popleft())
-        elif lane is not None and lane.waiting and not self.is_closed:
-            connection.begin(lane.waiting.popleft())
-        else:
-            self.idle.append(connection)
+        if not self.is_closed:
+            if lane is not None and lane.waiting and lane.offer(connection):
+                return
+            trip = self._next(len(self.idle) + 1)
+            if trip is not None:
+                self.begin(connection, trip)
+                return
+        self.idle.append(connection)
+
+    def _next(self, idle: int) -> Trip | None:
+        """Whoever's turn it is, and may have one of the `idle` connections."""
+        lane, now = self.lane, self._loop.time()
+        trip = None
+        if self.waiting:
+            trip = self.waiting.pop(lambda share: self.shares.may_hold(share, idle, now))
+        if trip is None and lane is not None and lane.waiting:
+            trip = lane.waiting.pop(lambda share: self.shares.may_hold(share, idle, now))
+        return trip
+
+    def _given_back(self, connection: Connection) -> None:
+        share = connection.share
+        if share is not None:
+            share.busy -= 1
+            connection.share = None
 
     def lost(self, connection: Connection, why: str) -> None:
         """A connection is dead; another takes its place."""
+        self._given_back(connection)
         self.connections.discard(connection)
         if connection in self.idle:
             self.idle.remove(connection)
@@ -295,10 +384,10 @@ class Pool:
 
     def _refuse_all(self, failure: WireFailure) -> None:
         for queue in self._queues():
-            while queue:
-                self.refuse(queue.popleft(), failure)
+            while (trip := queue.pop(_everyone)) is not None:
+                self.refuse(trip, failure)
 
-    def _queues(self) -> tuple[deque[Trip], ...]:
+    def _queues(self) -> tuple[FairQueue[Share, Trip], ...]:
         return (self.waiting,) if self.lane is None else (self.waiting, self.lane.waiting)
 
     # ------------------------------------------------------------------ the clock
@@ -308,9 +397,14 @@ class Pool:
         now = self._loop.time()
         for queue in self._queues():
             for trip in [trip for trip in queue if trip.waits_until <= now]:
-                queue.remove(trip)
-                self.signals.pool_timeout()
-                self.refuse(trip, POOL_FULL)
+                share = trip.share
+                assert share is not None  # submitted
+                queue.remove(share, trip)
+                self.turn_away(trip, OVER_SHARE if self.shares.is_over(share, now) else POOL_FULL, "waited_too_long")
+        self.shares.age(now)
+        # Who kept to its share while others wanted theirs may go on once they no longer do.
+        while self.idle and self.waiting and (trip := self._next(len(self.idle))) is not None:
+            self.begin(self.idle.pop(), trip)
         if self.lane is not None:
             self.lane.tick(now)
         for connection in list(self.connections):
@@ -403,6 +497,10 @@ class Pool:
     def _error(failure: WireFailure) -> TenantryError:
         return error_of(failure, procedure="A statement of ours", where="accounts", read_only=False)
 
+    def noisiest(self, most: int) -> list[Noisy]:
+        """The tenants that took most since this was asked last."""
+        return self.shares.noisiest(most)
+
     def stats(self) -> PoolStats:
         """How it stands now."""
         open_, idle = len(self.connections), self._unused()
@@ -419,6 +517,15 @@ def _next_pause(error: BaseException, pause: float) -> float:
     if isinstance(error, WireError) or (isinstance(error, NotConnected) and error.is_configuration):
         return CONFIGURATION_PAUSE
     return min(MOST_PAUSE, max(LEAST_PAUSE, pause * 2))
+
+
+def _everyone(_: Share) -> bool:
+    return True
+
+
+def _credential(trip: Trip) -> int:
+    """Whose a trip of an unknown tenant is."""
+    return 0 if trip.entry is None else hash(trip.entry.credential)
 
 
 def _seen(answer: asyncio.Future[Shape]) -> None:

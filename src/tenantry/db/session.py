@@ -235,7 +235,16 @@ class Statements:
         signals = self.pool.signals
         failure = trip.failure
         outcome = 0 if failure is None else outcome_of(failure)
-        took_ms = (perf_counter() - trip.sent_at) * 1000
+        took = perf_counter() - trip.sent_at
+        took_ms = took * 1000
+        shares, share = self.pool.shares, trip.share
+        if share is None and self.connection is not None:
+            share = self.connection.share  # a further statement of an open transaction
+        if share is not None:
+            share.seconds += took
+            share.budget -= took
+            if share is shares.strangers and trip.entered is not None:
+                shares.learn(self.entry.credential, trip.entered.get_value(0, 0))
         signals.statement(plan.operation, outcome, took_ms)
         if took_ms > self.pool.slow_ms:
             self.pool.log.warning("slow statement: %s (%s) took %.0f ms", plan.procedure, plan.where, took_ms)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from psycopg.pq import abc
 
     from tenantry.db.connection import Connection
+    from tenantry.db.shares import Share
     from tenantry.errors import TenantryError
 
 
@@ -65,7 +66,7 @@ class Query:
         self.pace = Pace()
 
 
-Kind = Literal["server", "lost", "deadline", "cancelled", "pool_full", "unavailable"]
+Kind = Literal["server", "lost", "deadline", "cancelled", "pool_full", "over_share", "unavailable"]
 
 
 class WireFailure(Struct, frozen=True):
@@ -102,7 +103,7 @@ class Trip:
 
     __slots__ = (
         "connection", "deadline", "describes", "done", "entered", "entry", "error", "failure", "formats", "params", "query",
-        "repeats", "result", "sent_at", "ticket", "value", "verb", "waits_until",
+        "repeats", "result", "sent_at", "share", "ticket", "value", "verb", "waits_until",
     )  # fmt: skip
 
     def __init__(
@@ -128,6 +129,8 @@ class Trip:
         self.waits_until = 0.0
         self.describes = False
         self.repeats = 0
+        self.share: Share | None = None
+        """Whose it is, once submitted."""
         self.connection: Connection | None = None
         """Where it ran. After a trip with a BEGIN it stays leased, until a COMMIT or ROLLBACK or an error."""
         self.sent_at = 0.0

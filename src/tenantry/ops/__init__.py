@@ -7,8 +7,9 @@ from tenantry.ops.health import Access, Health, Pulse, health_router, memory_lim
 from tenantry.ops.health.memory import resident_bytes
 from tenantry.ops.listener import OpsListener
 from tenantry.ops.metrics import Slots
+from tenantry.ops.tenants import TenantNotes
 
 __all__ = [
-    "METRICS_PATH", "Access", "Health", "OpsListener", "Pulse", "Slots", "health_router", "memory_limit", "resident_bytes", "scrape",
-    "wanted_migrations",
+    "METRICS_PATH", "Access", "Health", "OpsListener", "Pulse", "Slots", "TenantNotes", "health_router", "memory_limit",
+    "resident_bytes", "scrape", "wanted_migrations",
 ]  # fmt: skip

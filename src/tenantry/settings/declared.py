@@ -236,6 +236,38 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
         int,
         Setting("TENANTRY_POOL_WAIT_MS", "Longest wait for a connection; then 503.", "milliseconds", 1, 600_000),
     ] = 5000
+    tenant_share: Annotated[
+        int,
+        Setting(
+            "TENANTRY_TENANT_SHARE",
+            "Part of a worker's pool that one tenant may hold while others want it too; 100 is no bound. Alone it may have nearly all.",
+            "percent",
+            1,
+            100,
+        ),
+    ] = 50
+    tenant_rate: Annotated[
+        int | None,
+        Setting(
+            "TENANTRY_TENANT_RATE",
+            "Requests a second that one worker takes of one tenant; more are refused with 429.",
+            "requests a second",
+            1,
+            1_000_000,
+            shown_default="any number",
+        ),
+    ] = None
+    tenant_budget: Annotated[
+        int | None,
+        Setting(
+            "TENANTRY_TENANT_BUDGET",
+            "Time in the database that one tenant may take of one worker; ten seconds' worth may be spent ahead, then 429.",
+            "seconds a minute",
+            1,
+            60_000,
+            shown_default="any amount",
+        ),
+    ] = None
     deadline_ms: Annotated[
         int,
         Setting(

@@ -28,6 +28,8 @@ OPERATIONS = ("select", "insert", "update", "delete", "merge", "with", "values",
 """The first keyword of a statement: all that a handler's SQL may begin with."""
 OUTCOMES = ("ok", "error", "timeout", "lost")
 """Of a statement: answered; refused by PostgreSQL; stopped by its deadline or cancelled; its connection went."""
+REFUSALS = ("queue_full", "waited_too_long", "tenant_rate", "tenant_budget")
+"""Why a request was turned away before it had a connection."""
 CODES: frozenset[str] = frozenset(get_args(TrpcCode))
 SERVER_CODES = frozenset(
     {"INTERNAL_SERVER_ERROR", "NOT_IMPLEMENTED", "BAD_GATEWAY", "SERVICE_UNAVAILABLE", "GATEWAY_TIMEOUT", "TIMEOUT"}
@@ -109,6 +111,11 @@ FAMILIES: tuple[Family, ...] = (
         "max", "ratio",
     ),
     _counter("db_pool_timeouts_total", "Requests that gave up waiting for a connection, or found the queue full."),
+    _counter(
+        "db_requests_refused_total",
+        "Requests turned away before they reached the database: no room in the queue, waited too long, or over their tenant's bounds.",
+        "cause", fixed=[(cause,) for cause in REFUSALS],
+    ),
     _counter(
         "rls_violations_total", "Rows that a policy refused, by table and the statement's first keyword.", "table", "operation"
     ),

@@ -12,6 +12,7 @@ from rich.console import Console
 from tenantry.ops.incidents import Incident
 from tenantry.ops.incidents.model import Part
 from tenantry.ops.metrics import Collected, Slots, collect
+from tenantry.ops.tenants import Noisiest
 from tenantry.ops.top import Statement, Tops, View, draw, view
 from tenantry.ops.top.picture import curve
 from tenantry.signals import Signals
@@ -41,6 +42,9 @@ def example(tmp_path: Path) -> View:
     seen = view(
         before, after, 2.0, after.started + 4000, service="platform-api", firing=["HighErrorRate", "MemoryHigh"],
         incidents=[incident], statements=[Statement("select id,\n  body from notes", 1204, 0.41, 493.6)],
+        noisiest=[
+            Noisiest("0199c3a5-5d5e-7a52-a6a5-0f4d6a1b2c3d", 812.0, 40.0, 4.31), Noisiest("(not known yet)", 2.0, 0.0, 0.01)
+        ],
     )  # fmt: skip
     known = {"status": "degraded", "database_ms": 3.2, "pool_active": 7.0, "pool_size": 10.0, "pool_waiting": 2.0, "memory_share": 0.83, "lag_ms": 1.1, "cpu": 0.62}  # fmt: skip
     return View(**{**{name: getattr(seen, name) for name in View.__struct_fields__}, **known})

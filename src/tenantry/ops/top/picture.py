@@ -16,6 +16,7 @@ from tenantry.ops.top.view import Tops, View
 BARS = "▁▂▃▄▅▆▇█"
 MOST_PROCEDURES = 12
 MOST_STATEMENTS = 5
+MOST_TENANTS = 5
 COLOURS = {"healthy": "green", "degraded": "yellow", "unhealthy": "red"}
 
 
@@ -63,6 +64,7 @@ def draw(seen: View, tops: Tops, *, width: int = 100) -> RenderableType:
         _beside(_traffic(seen, tops, width), _resources(seen)),
         _procedures(seen),
         *([_statements(seen)] if seen.statements else []),
+        *([_noisiest(seen)] if seen.noisiest else []),
         _alerts(seen),
     )
 
@@ -142,6 +144,18 @@ def _statements(seen: View) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     for one in seen.statements[:MOST_STATEMENTS]:
         table.add_row(" ".join(one.text.split()), figure(one.calls), figure(one.mean_ms), figure(one.total_ms / 1000))
+    return table
+
+
+def _noisiest(seen: View) -> Table:
+    table = Table(box=SIMPLE_HEAD, expand=True, pad_edge=False, header_style="dim")
+    table.add_column("noisiest tenants", ratio=3, no_wrap=True)
+    for name in ("calls/s", "refused/s", "connections"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for one in seen.noisiest[:MOST_TENANTS]:
+        refused = Text(figure(one.refused) if one.refused else "", style="red")
+        # Seconds of database time a second: as many connections as it keeps busy.
+        table.add_row(one.tenant, figure(one.calls), refused, figure(one.load))
     return table
 
 

@@ -11,6 +11,7 @@ from msgspec import Struct, field
 from tenantry.ops.incidents import Incident
 from tenantry.ops.metrics import Collected, Sample
 from tenantry.ops.metrics.summary import quantile
+from tenantry.ops.tenants import Noisiest
 from tenantry.signals import BY_NAME
 
 HISTORY = 120
@@ -61,6 +62,7 @@ class View(Struct, frozen=True):
     firing: tuple[str, ...] = ()
     incidents: tuple[Incident, ...] = ()
     violations: float = 0.0
+    noisiest: tuple[Noisiest, ...] = ()
 
 
 class Tops(Struct):
@@ -107,6 +109,7 @@ def view(
     firing: Sequence[str] = (),
     incidents: Sequence[Incident] = (),
     statements: Sequence[Statement] = (),
+    noisiest: Sequence[Noisiest] = (),
 ) -> View:
     """The figures of the `seconds` between two samplings; `now` is Unix time, for the uptime."""
     seconds = max(seconds, 1e-3)
@@ -162,4 +165,5 @@ def view(
         firing=tuple(firing),
         incidents=tuple(incidents),
         violations=sum(_rises(before, after, "rls_violations_total").values()) / seconds * 60,
+        noisiest=tuple(noisiest),
     )
