@@ -17,6 +17,7 @@ from tenantry.drills.proxy import Proxy
 from tenantry.drills.report import NOT_DRILLED, fresh
 from tenantry.drills.stage import Stage
 from tenantry.ops.alerts import RULES
+from tenantry.runbook import sections
 
 
 def test_every_line_of_the_table_is_a_drill_or_says_why_not():
@@ -25,10 +26,12 @@ def test_every_line_of_the_table_is_a_drill_or_says_why_not():
     assert len({drill.name for drill in drills()}) == len(numbers)
 
 
-def test_drills_expect_alerts_that_there_are():
+def test_drills_expect_alerts_and_causes_that_there_are():
     alerts = {rule.name for rule in RULES}
+    causes = {cause.id for section in sections() for cause in section.causes}
     for drill in drills():
         assert {*drill.alerts, *drill.quiet} <= alerts, drill.name
+        assert set(drill.causes) <= causes, drill.name
 
 
 def test_a_drill_is_chosen_by_name_or_number():

@@ -32,7 +32,7 @@ async def drop_policy(stage: Stage) -> None:
 
 
 async def _function(stage: Stage) -> None:
-    await stage.sql("alter function public.get_current_tenant_id() rename to get_current_tenant_id_gone")
+    await stage.sql("drop function public.get_current_tenant_id() cascade")
     await stage.sql("create schema if not exists decoy")
     await stage.sql(
         "create or replace function decoy.get_current_tenant_id() returns uuid language sql as 'select null::uuid'"
@@ -40,12 +40,6 @@ async def _function(stage: Stage) -> None:
 
 
 async def _function_back(stage: Stage) -> None:
-    found = await stage.sql("select pg_catalog.to_regprocedure('public.get_current_tenant_id()') is null")
-    gone = await stage.sql("select pg_catalog.to_regprocedure('public.get_current_tenant_id_gone()') is not null")
-    if found[0][0] and gone[0][0]:
-        await stage.sql("alter function public.get_current_tenant_id_gone() rename to get_current_tenant_id")
-    elif gone[0][0]:
-        await stage.sql("drop function public.get_current_tenant_id_gone() cascade")
     await stage.sql("drop schema if exists decoy cascade")
     await push(stage)
 
