@@ -110,7 +110,9 @@ async def poison(ctx: Ctx) -> int:
         await conn.execute("set search_path = pg_temp; listen others; set app.behind = 'behind'")
         async with conn.transaction():
             await conn.execute("insert into public.projects (name) values ('by psycopg')")
-    return await ctx.db.one(int, "select count(*) from public.projects")
+        found = await (await conn.execute("select count(*) from public.projects")).fetchone()
+    assert found is not None
+    return found[0]
 
 
 @raw.query
