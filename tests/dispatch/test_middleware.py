@@ -118,7 +118,7 @@ async def test_admission_is_asked_once_a_request_and_fails_all_of_its_calls(data
 
 
 async def test_errors_carry_what_the_application_adds(database: Database) -> None:
-    async with opened(application([]), database) as app:
+    async with opened(application([]), database, env="production") as app:
         reply = await Client(app).query("no.such")
     assert reply.error["data"] == {
         "helpUrl": "/help/no.such",
