@@ -406,7 +406,9 @@ def _add_typescript(commands: Any) -> None:
     )
     types.add_argument("--watch", action="store_true", help="write again whenever a Python file changes")
     types.add_argument(
-        "--transformer", choices=("none", "superjson"), help="what the client's links speak (default: what the application does)"
+        "--transformer",
+        choices=("none", "superjson"),
+        help="what the client's links speak (default: what the application does)",
     )
 
 

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from msgspec import structs
 
 from tenantry.cli.main import main
 from tenantry.tenancy.verify import Report, Tried, look
 from tenantry.tenancy.verify.probe import probe
 from tenantry.tenancy.verify.probe.crossing import judge
 from tenantry.tenancy.verify.probe.safety import reaches_out
+from tenantry.tenancy.verify.report import Finding
 from tests.conftest import Cluster, Database
 from tests.tenancy.verify.pitfalls import TABLES
 
@@ -223,9 +225,12 @@ def test_a_hundred_tables_take_less_than_ten_seconds(cluster18: Cluster) -> None
     assert took < 30, f"{took:.1f} s"  # under 3 s on a quiet machine; the bound is 10
 
 
-def test_a_report_without_a_probe_is_proven_only_without_findings() -> None:
+def test_a_report_without_a_probe_is_proven_only_without_holes_and_leaks() -> None:
     report = Report(database="d", server="18", role="platform", judged={}, findings=[], accepted=[])
     assert report.is_proven
+    for level, is_proven in (("hole", False), ("leak", False), ("note", True)):
+        found = Finding(check="V", name="n", level=level, kind="table", object="o", wrong="", gain="", remedy="")  # type: ignore[arg-type]
+        assert structs.replace(report, findings=[found]).is_proven is is_proven
     assert not Report(
         database="d", server="18", role="p", judged={}, findings=[], accepted=[], tried=[Tried("t", "o", "a", "LEAK")]
     ).is_proven

@@ -50,9 +50,11 @@ def lines(tried: Sequence[Tried]) -> list[Line]:
 def verdict(report: Report) -> str:
     """The last line."""
     if report.is_proven:
+        count = len(report.findings)
+        notes = f" ({count} note{'s' if count > 1 else ''})" if count else ""
         if report.tried is None:
-            return "PROVEN by the catalogue: nothing speaks against isolation. (--probe tries it.)"
-        return "PROVEN: nothing was found, and nothing that was tried went through."
+            return f"PROVEN by the catalogue: nothing speaks against isolation{notes}. (--probe tries it.)"
+        return f"PROVEN: nothing speaks against isolation, and nothing that was tried went through{notes}."
     parts: list[str] = []
     for level, word in (("hole", "hole"), ("leak", "leak"), ("note", "note")):
         count = sum(one.level == level for one in report.findings)
