@@ -376,3 +376,23 @@ async def test_a_commit_that_outlasts_the_deadline_is_told_as_it_went(member: Cl
     await asyncio.sleep(0.5)  # a commit that was let through is over by now
     there = await names(member)
     assert (reply.status == 200) == (there == ["a"]), (reply.json, there)
+
+
+async def test_a_pool_of_one_connection_is_enough_for_several_new_statements(
+    database: Database, people: People
+) -> None:
+    app = Tenantry()
+    alone = app.router("alone")
+
+    @alone.mutation
+    async def twice(ctx: Ctx, wrong: bool = False) -> int:
+        await ctx.db.run("update users set name = 'first' where id = tenantry.user_id()")
+        if wrong:
+            await ctx.db.one(int, "select no_such_column from users")
+        return await ctx.db.one(int, "select count(*) from users where name = 'first'")
+
+    async with opened(app, database, pool_size=1, fast_lane="off", pool_wait_ms=2000) as served:
+        client = Client(served, people.acme.owner.token)
+        assert (await client.mutate("alone.twice", {"wrong": True})).status == 500
+        assert database.value("select count(*) from users where name = 'first'") == 0
+        assert (await client.mutate("alone.twice", {})).data == 1

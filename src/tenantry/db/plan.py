@@ -6,7 +6,7 @@ statement itself ("one row", numbers and times that have no JSON); where that ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -33,6 +33,9 @@ _SURE = frozenset({
     pg.FLOAT4, pg.FLOAT8, pg.NUMERIC, pg.BYTEA,
 })  # fmt: skip
 """Column types whose every value, the checks in the statement passed, has its JSON."""
+
+
+Describe = Callable[[Query], Awaitable[Shape]]
 
 
 class Plan:
@@ -82,12 +85,15 @@ class Plan:
 
     # ------------------------------------------------------------------ once
 
-    async def prepare(self, pool: Pool) -> None:
-        """Describe, compare the columns with the type, and put the checks into the statement. Raises TenantryError."""
+    async def prepare(self, pool: Pool, describe: Describe | None = None) -> None:
+        """Describe, compare the columns with the type, and put the checks into the statement. Raises TenantryError.
+
+        `describe` asks over a connection that the caller holds: a second one may be what all the others are waiting for.
+        """
         if self.dumper is not None:
             return
         try:
-            shape = await pool.describe(self.raw)
+            shape = await (describe or pool.describe)(self.raw)
         except WireError as error:
             raise self.error(error.failure, pool.constraints) from None
         if self.kind != "run":
@@ -197,9 +203,9 @@ class PagePlan(Plan):
             )
         return rows[:limit], cursor_of(last)
 
-    async def prepare(self, pool: Pool) -> None:
+    async def prepare(self, pool: Pool, describe: Describe | None = None) -> None:
         """As a Plan's, and find the order columns among the row's."""
-        await super().prepare(pool)
+        await super().prepare(pool, describe)
         assert self.rows is not None  # a page has rows
         names = [name for name, _ in self.rows.columns]
         absent = [name for name, _ in self.order if name not in names]

@@ -22,7 +22,7 @@ from tenantry.db.outbox import PUBLISH, Outbox
 from tenantry.db.plan import PagePlan, cursor_values, page_plan_of, plan_of
 from tenantry.db.scan import first_keyword
 from tenantry.db.statement import Prepared
-from tenantry.db.trip import Entry, Trip
+from tenantry.db.trip import Entry, Query, Shape, Trip, WireError
 from tenantry.db.wire import entered_ms
 from tenantry.errors import (
     BuilderError,
@@ -177,7 +177,7 @@ class Statements:
             if self.broken is not None:
                 raise TransactionFailed(procedure=self.entry.procedure, first=type(self.broken).__name__)
             plan = statement.plan
-            await plan.prepare(self.pool)
+            await self._prepare(plan)
             result = await self._carry(plan, parameters(plan, statement.values))
         try:
             return value_of(plan, statement.values, result, for_wire=False)
@@ -185,6 +185,26 @@ class Statements:
             # Two rows where one was meant: what it wrote must not be committed, even if the handler looks away.
             self.broken = error
             raise
+
+    async def _prepare(self, plan: Plan) -> None:
+        if self.connection is None:
+            await plan.prepare(self.pool)
+            return
+        try:
+            await plan.prepare(self.pool, self._describe)
+        except TenantryError as error:
+            self.broken = error  # it failed inside the transaction
+            raise
+
+    async def _describe(self, query: Query) -> Shape:
+        """Ask over the connection that is held, inside its transaction. Raises WireError; then all of it is undone."""
+        if query.shape is None:
+            trip = self._trip(query=query, describes=True)
+            await self._over(trip)
+            if trip.failure is not None:
+                raise WireError(trip.failure)
+        assert query.shape is not None  # it was described
+        return query.shape
 
     async def _carry(self, plan: Plan, params: list[bytes | None]) -> Any:
         assert plan.dumper is not None  # prepared
@@ -199,7 +219,7 @@ class Statements:
             self.membership = trip.membership
         return trip.result
 
-    def _trip(self, *, begins: bool = False, entry: Entry | None = None, **rest: Any) -> Trip:
+    def _trip(self, *, begins: bool = False, entry: Entry | None = None, describes: bool = False, **rest: Any) -> Trip:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         is_first = begins and self.connection is None
         trip = Trip(
@@ -210,6 +230,7 @@ class Statements:
             **rest,
         )
         trip.value = over
+        trip.describes = describes
         self.trip = trip
         if self.connection is None:
             self.pool.submit(trip)

