@@ -16,10 +16,16 @@ from tenantry.runbook.probes.server import POOLER
 LONG_SECONDS = 300.0
 OPEN_SECONDS = 10.0
 WAIT_SECONDS = 3.0
+WAITED_SECONDS = 0.5
 
 
 def _no_waiter(values: dict[str, Any]) -> bool:
-    return not [w for w in rows_of(values, "waits") if (w["waited"] or 0) > WAIT_SECONDS]
+    return not [row for row in rows_of(values, "waits") if _is_stuck(row)]
+
+
+def _is_stuck(row: dict[str, Any]) -> bool:
+    """Waiting, behind a transaction that is old: requests have deadlines of their own, so that no single wait need be long."""
+    return (row["waited"] or 0) > WAITED_SECONDS and (row["age"] or 0) > WAIT_SECONDS
 
 
 def _none_open(values: dict[str, Any]) -> bool:
@@ -77,7 +83,7 @@ def _leak(facts: Facts) -> Verdict | None:
 
 
 def _blocker(facts: Facts) -> Verdict | None:
-    waits = [row for row in facts.rows(WAITS.name, "waits") if (row["waited"] or 0) > WAIT_SECONDS]
+    waits = [row for row in facts.rows(WAITS.name, "waits") if _is_stuck(row)]
     if not waits:
         return None
     blockers = {row["blocker"] for row in waits} - {row["waiter"] for row in waits}
