@@ -79,7 +79,8 @@ def _beside(left: RenderableType, right: RenderableType) -> Table:
 
 def _head(seen: View) -> Text:
     status = seen.status or "not known"
-    line = Text(f" {seen.service} ", style="bold reverse")
+    line = Text()
+    line.append(f" {seen.service} ", style="bold reverse")
     line.append(f"  {status}", style=f"bold {COLOURS.get(seen.status or '', 'dim')}")
     line.append(f"   up {duration(seen.uptime_seconds)}", style="dim")
     line.append(f"   CPU {seen.cpu * 100:.0f} %", style="dim")
