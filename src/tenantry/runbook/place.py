@@ -208,7 +208,7 @@ class Place:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,
             )
-        except FileNotFoundError:
+        except (FileNotFoundError, PermissionError):
             raise NotApplicable(f"{argv[0]} is not here") from None
         try:
             async with asyncio.timeout(seconds):
