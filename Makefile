@@ -4,7 +4,7 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 # One or two faults for each section of the runbook; about seven minutes.
-DRILLS ?= server-stopped server-ended grant-lost policy-dropped force-off rows-refused handler-fails processes-killed network-silent
+DRILLS ?= server-stopped server-ended grant-lost policy-dropped force-off rows-refused handler-fails network-silent
 export TENANTRY_HOME ?= $(CURDIR)/.tenantry
 ifdef PORT
 export PORT
