@@ -37,6 +37,8 @@ class Seen:
     refused: set[str] = field(default_factory=set)
     unknown: set[str] = field(default_factory=set)
     codes: dict[str, int] = field(default_factory=dict)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+    """Procedure and code of each answer that is not a success."""
     broken: list[str] = field(default_factory=list)
     worst_seconds: float = 0.0
     health: list[tuple[float, int, str]] = field(default_factory=list)
@@ -101,12 +103,13 @@ class Day:
 
     # ------------------------------------------------------------------ the clients
 
-    async def _client(self, seen: Seen, ended: asyncio.Event, *, writes: bool) -> None:
+    async def _client(self, seen: Seen, ended: asyncio.Event, *, writes: str) -> None:
+        """`writes`: the mutation's name; "" reads."""
         streams = None
         while not ended.is_set():
             body = f"n{next(_numbers)}"
             request = (
-                post_request("test.add", json.dumps({"body": body}).encode(), self.token)
+                post_request(writes, json.dumps({"body": body}).encode(), self.token)
                 if writes
                 else get_request("test.read", self.token)
             )
@@ -126,6 +129,8 @@ class Day:
             data = found.get("error", {}).get("data", {})
             code = "ok" if status == 200 else str(data.get("code", status))
             seen.codes[code] = seen.codes.get(code, 0) + 1
+            if status != 200:
+                seen.failed.append((writes or "test.read", code))
             if status not in CLEAR:
                 seen.broken.append(f"{status} {answer[:200]!r}")
             if writes:
@@ -162,10 +167,13 @@ class Day:
             await asyncio.sleep(0.1)
 
     @contextlib.asynccontextmanager
-    async def load(self, clients: int = 10) -> AsyncIterator[Seen]:
-        """Clients that write and read, and one that asks for health."""
+    async def load(self, clients: int = 10, writes: tuple[str, ...] = ("test.add", "")) -> AsyncIterator[Seen]:
+        """Clients that write and read, and one that asks for health. `writes` are taken in turn: a mutation, or "" to read."""
         seen, ended = Seen(), asyncio.Event()
-        tasks = [asyncio.create_task(self._client(seen, ended, writes=n % 2 == 0)) for n in range(clients)]
+        tasks = [
+            asyncio.create_task(self._client(seen, ended, writes=writes[n % len(writes)]))
+            for n in range(clients)
+        ]
         tasks.append(asyncio.create_task(self._health(seen, ended)))
         await asyncio.sleep(0.3)
         seen.hurt_at = time.monotonic()

@@ -47,6 +47,11 @@ async def wait(ctx: Ctx, seconds: float) -> int:
 def add(ctx: Ctx, body: str) -> Statement[Note]:
     return ctx.db.one(Note, "insert into notes (body) values ($1) returning id, body", body)
 
+@test.mutation
+async def add_and_count(ctx: Ctx, body: str) -> int:
+    await ctx.db.run("insert into notes (body) values ($1)", body)
+    return await ctx.db.one(int, "select count(*)::int from notes")
+
 @test.query(public=True)
 async def ping(ctx: Visitor) -> str:
     return "pong"

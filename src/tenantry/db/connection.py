@@ -17,6 +17,7 @@ from tenantry.db.wire import (
     CLEAN,
     COMMAND_OK,
     EMPTY_QUERY,
+    ENDED_IDLE,
     ENTER,
     ENTER_FORMATS,
     ENTER_NAME,
@@ -31,6 +32,7 @@ from tenantry.db.wire import (
     enter_params,
     failure_of,
     is_end,
+    last_word,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -269,6 +271,11 @@ class Connection:
         if is_end(notice):
             self.is_ending = True
 
+    def is_whole(self) -> bool:
+        """Look at what the server may have said while it lay idle; False (and dead) where that was its last word."""
+        self.readable()
+        return not self.is_dead
+
     def look(self) -> None:
         """Readable while nothing is under way: libpq has noted a FATAL notice, or the end of the connection."""
         if self.is_ending or int(self.pg.status) != 0:
@@ -500,6 +507,8 @@ class Connection:
         if self.cancel is not None:
             self.cancel.close()
             self.cancel = None
+        if not was_flushed and self.wrong is None:
+            self.wrong = last_word(self.pg)
         trip, self.trip, wrong = self.trip, None, self.wrong
         if wrong is not None and not failure_of(wrong, Outcome.UNKNOWN).sqlstate:
             # libpq's own result, "server closed the connection": no server said that anything was undone.
@@ -508,26 +517,42 @@ class Connection:
         self.pool.lost(self, why)
         if trip is None or keeps_trip:
             return
-        outcome = Outcome.UNKNOWN
+        outcome = self._outcome(trip, was_flushed=was_flushed, was_refused=wrong is not None)
+        failure = WireFailure("lost", outcome, message=why) if wrong is None else failure_of(wrong, outcome)
+        if not self._carried_again(trip, failure, was_flushed=was_flushed):
+            self._fail(trip, failure)
+
+    def _outcome(self, trip: Trip, *, was_flushed: bool, was_refused: bool) -> Outcome:
+        """What is known of a trip that the connection's end has struck; `was_refused` by the server's own words."""
         if (
             not was_flushed
             or (trip.entry is not None and trip.entry.read_only)
-            or (trip.entry is None and trip.verb != "COMMIT" and not self.pool.is_accounts)
+            or (trip.entry is None and trip.verb != "COMMIT" and (not self.pool.is_accounts or trip.describes))
             or trip.verb.startswith("BEGIN")
-            or (wrong is not None and not self.is_pooled and len(self.results) < len(self.steps))
+            or (was_refused and not self.is_pooled and len(self.results) < len(self.steps))
         ):
-            outcome = Outcome.ROLLED_BACK
-        failure = WireFailure("lost", outcome, message=why) if wrong is None else failure_of(wrong, outcome)
-        if (
-            outcome is Outcome.ROLLED_BACK
-            and trip.entry is not None
-            and (failure.sqlstate == "57P01" or (wrong is None and (trip.entry.read_only or not was_flushed)))
-            and not trip.verb
-            and not self.closing_at
-            and trip.repeats < MOST_REPEATS
-        ):
-            # An operator ended this back end, and it is known that nothing was changed: the runbook's kill fails no request.
-            trip.repeats += 1
-            self.pool.again(trip)
-            return
-        self._fail(trip, failure)
+            return Outcome.ROLLED_BACK
+        return Outcome.UNKNOWN
+
+    def _carried_again(self, trip: Trip, failure: WireFailure, *, was_flushed: bool) -> bool:
+        """Run it once more on another connection where that is safe: an operator's kill of idle back ends fails no request."""
+        is_first = trip.share is not None and trip.verb not in ("COMMIT", "ROLLBACK")  # nothing was done before it
+        if failure.outcome is not Outcome.ROLLED_BACK or not is_first or self.closing_at:
+            return False
+        if failure.sqlstate in ENDED_IDLE:
+            return self.pool.again_after_ending(trip)
+        if trip.repeats >= MOST_REPEATS or not self._may_repeat(trip, failure, was_flushed=was_flushed):
+            return False
+        trip.repeats += 1
+        self.pool.again(trip)
+        return True
+
+    @staticmethod
+    def _may_repeat(trip: Trip, failure: WireFailure, *, was_flushed: bool) -> bool:
+        """Whether it changes nothing, however far it came. FATAL words other than a pooler's are of its own doing."""
+        if failure.sqlstate and failure.sqlstate[:2] != "08":
+            return False
+        entry = trip.entry
+        if entry is None:
+            return trip.describes
+        return entry.read_only or trip.verb.startswith("BEGIN") or not was_flushed

@@ -19,6 +19,7 @@ from tenantry.db.wire import (
     BINARY,
     COMMAND_OK,
     EMPTY_QUERY,
+    ENDED_IDLE,
     ENTER_FORMATS,
     ENTER_NAME,
     FATAL_ERROR,
@@ -28,6 +29,7 @@ from tenantry.db.wire import (
     enter_params,
     failure_of,
     is_end,
+    last_word,
 )  # fmt: skip
 
 if TYPE_CHECKING:
@@ -118,7 +120,7 @@ class Lane:
             self.queue_sync()
         except Exception as error:  # a message that cannot be queued leaves the pipeline in an unknown state
             self.flying.append((trip, steps))
-            connection.die(f"{type(error).__name__} while sending")
+            connection.die(f"{type(error).__name__} while sending", was_flushed=False)
             return
         self.flying.append((trip, steps))
         if not self.is_gathering:
@@ -141,6 +143,7 @@ class Lane:
         try:
             pg.consume_input()
         except Exception:  # any error of libpq means that the connection is lost
+            self.wrong = self.wrong or last_word(pg)
             connection.die("lost")
             return
         flying = self.flying
@@ -288,16 +291,22 @@ class FastLane:
         self.lanes.remove(lane)
         lane.is_over = True
         flying, lane.flying = lane.flying, deque()
+        wrong = lane.wrong or connection.wrong
+        was_ended = wrong is not None and failure_of(wrong, Outcome.ROLLED_BACK).sqlstate in ENDED_IDLE
         for trip, _ in reversed(flying):
             if trip.share is not None:
                 trip.share.flying -= 1
-            trip.repeats += 1
             if trip.done is nobody:
                 continue
-            if trip.repeats > MOST_REPEATS:
-                self.pool.refuse(trip, LOST)
+            if was_ended:
+                is_carried = self.pool.again_after_ending(trip)
             else:
-                self.pool.again(trip)
+                trip.repeats += 1
+                is_carried = trip.repeats <= MOST_REPEATS
+                if is_carried:
+                    self.pool.again(trip)
+            if not is_carried:
+                self.pool.refuse(trip, LOST)
 
     def tick(self, now: float) -> None:
         """End what stalls, answer what is late, replace what is old, give back what is unused."""

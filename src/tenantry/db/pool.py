@@ -36,6 +36,10 @@ OLDEST_SECONDS = 1800.0
 """After half an hour to an hour a connection is replaced: plans and memory of a back end do not grow for ever."""
 LEAST_PAUSE, MOST_PAUSE, CONFIGURATION_PAUSE = 0.05, 5.0, 30.0
 AT_ONCE = 4
+AWAY_SECONDS = 0.5
+"""So long without any connection the server is away. A fast restart takes 0.2 s, a kill of all back ends less: both are waited for."""
+MOST_ENDINGS = 16
+"""How many connections an operator may end under one request before it is refused; its deadline holds beside it."""
 MOST_CAUSES = 32
 
 UNAVAILABLE = WireFailure("unavailable", Outcome.ROLLED_BACK, message="no connection")
@@ -106,7 +110,8 @@ class Pool:
         self.signals = signals
         self.is_accounts = not enters
         self.connections: set[Connection] = set()
-        self.is_away = False  # no connection is left, and the last try to get one failed: then nobody need wait
+        self.is_away = False  # no connection has been had for a while, and the last try failed: then nobody need wait
+        self.gone_at = 0.0  # since when there has been none
         self.idle: list[Connection] = []
         self.shares = Shares(size, DEPTH * shared, limits or Limits())
         self.waiting = self.new_queue()
@@ -189,7 +194,7 @@ class Pool:
             if not pause:
                 self.log.warning("no connection to the database: %s", failed[0])
             pause = _next_pause(failed[0], pause)
-            if not self.connections:
+            if not self.connections and self._loop.time() - self.gone_at > AWAY_SECONDS:
                 self.is_away = True
                 self._refuse_all(UNAVAILABLE)
 
@@ -311,11 +316,23 @@ class Pool:
         trip.connection = trip.entered = trip.result = None
         if self.is_closed or self.is_away:
             self.refuse(trip, UNAVAILABLE)
-        elif self.idle:
-            self.begin(self.idle.pop(), trip)
-        else:
-            trip.waits_until = min(self._loop.time() + self.wait_seconds, trip.deadline)
-            self.waiting.push_first(trip)
+            return
+        while self.idle:
+            # What ended one back end has mostly ended its neighbours too.
+            connection = self.idle.pop()
+            if connection.is_whole():
+                self.begin(connection, trip)
+                return
+        trip.waits_until = min(self._loop.time() + self.wait_seconds, trip.deadline)
+        self.waiting.push_first(trip)
+
+    def again_after_ending(self, trip: Trip) -> bool:
+        """Carry a trip once more whose connection was ended under it; False when it has had its share of tries, or of time."""
+        trip.endings += 1
+        if trip.endings > MOST_ENDINGS or self._loop.time() >= trip.deadline:
+            return False
+        self.again(trip)
+        return True
 
     def cancel(self, trip: Trip) -> None:
         """Whoever asked has gone: a waiting trip is forgotten, a running one is cancelled. Nobody is told."""
@@ -361,6 +378,8 @@ class Pool:
         """A connection is dead; another takes its place."""
         self._given_back(connection)
         self.connections.discard(connection)
+        if not self.connections:
+            self.gone_at = self._loop.time()
         if connection in self.idle:
             self.idle.remove(connection)
         if self.lane is not None:
@@ -512,9 +531,14 @@ class Pool:
         return len(self.idle) + (0 if self.lane is None else self.lane.unused())
 
 
+_OF_CONFIGURATION = frozenset({"28", "3D", "3F", "42", "0A", "TN"})
+"""SQLSTATE classes in which only somebody's change helps. A connection that was ended while it warmed up is none of them."""
+
+
 def _next_pause(error: BaseException, pause: float) -> float:
     """Seconds until the next try: a faulty configuration is not mended in milliseconds."""
-    if isinstance(error, WireError) or (isinstance(error, NotConnected) and error.is_configuration):
+    is_refused = isinstance(error, WireError) and error.failure.sqlstate[:2] in _OF_CONFIGURATION
+    if is_refused or (isinstance(error, NotConnected) and error.is_configuration):
         return CONFIGURATION_PAUSE
     return min(MOST_PAUSE, max(LEAST_PAUSE, pause * 2))
 

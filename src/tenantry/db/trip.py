@@ -102,7 +102,7 @@ class Trip:
     """One trip. `done(trip)` is called exactly once, by the connection's reader or at once when nothing can be sent."""
 
     __slots__ = (
-        "connection", "deadline", "describes", "done", "entered", "entry", "error", "failure", "formats", "params", "query",
+        "connection", "deadline", "describes", "done", "endings", "entered", "entry", "error", "failure", "formats", "params", "query",
         "repeats", "result", "sent_at", "share", "ticket", "value", "verb", "waits_until",
     )  # fmt: skip
 
@@ -129,6 +129,8 @@ class Trip:
         self.waits_until = 0.0
         self.describes = False
         self.repeats = 0
+        self.endings = 0
+        """How many connections were ended under it by an operator, before it had done anything."""
         self.share: Share | None = None
         """Whose it is, once submitted."""
         self.connection: Connection | None = None

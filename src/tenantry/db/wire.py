@@ -5,6 +5,7 @@ Source: PostgreSQL docs, libpq, "PQresultStatus", "PQresultErrorField", "PQtrans
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,8 @@ VERBS = {
     "ROLLBACK": b"rollback",
 }
 CLEAN = b"discard all"
+ENDED_IDLE = frozenset({"57P01", "57P05"})
+"""An operator ended the back end (or shut the server down), or it lay idle for too long: nothing that a trip did is at fault."""
 _TRUE, _FALSE = b"\x01", b"\x00"
 _int4 = struct.Struct(">i").pack
 
@@ -56,6 +59,18 @@ def entered_ms(entered: abc.PGresult) -> float:
 def is_end(result: abc.PGresult) -> bool:
     """Whether an error, or a notice, is the connection's last word. Severity is a field: libpq calls every error FATAL_ERROR."""
     return (result.error_field(86) or b"") in (b"FATAL", b"PANIC")  # pyright: ignore[reportArgumentType] - takes the code's int
+
+
+def last_word(pg: abc.PGconn) -> abc.PGresult | None:
+    """What the server said before it closed, where that lies unread: a write that failed hides it."""
+    with contextlib.suppress(Exception):  # whatever libpq says of a connection that is lost
+        for _ in range(64):
+            if pg.is_busy():
+                break
+            result = pg.get_result()
+            if result is not None and int(result.status) == FATAL_ERROR and is_end(result):
+                return result
+    return None
 
 
 def failure_of(result: abc.PGresult, outcome: Outcome) -> WireFailure:
