@@ -170,10 +170,7 @@ class Day:
     async def load(self, clients: int = 10, writes: tuple[str, ...] = ("test.add", "")) -> AsyncIterator[Seen]:
         """Clients that write and read, and one that asks for health. `writes` are taken in turn: a mutation, or "" to read."""
         seen, ended = Seen(), asyncio.Event()
-        tasks = [
-            asyncio.create_task(self._client(seen, ended, writes=writes[n % len(writes)]))
-            for n in range(clients)
-        ]
+        tasks = [asyncio.create_task(self._client(seen, ended, writes=writes[n % len(writes)])) for n in range(clients)]
         tasks.append(asyncio.create_task(self._health(seen, ended)))
         await asyncio.sleep(0.3)
         seen.hurt_at = time.monotonic()
