@@ -26,7 +26,7 @@ db-push: venv ## apply migrations, and repair what was broken in the database (a
 	@cd examples/notes && exec "$(CURDIR)/$(BIN)/tenantry" db push notes:app
 
 fixture: venv ## the application of the tRPC conformance kit (tests/clients/trpc), in the foreground: make fixture PORT=4100
-	@cd tests/clients && TENANTRY_HOME="$(CURDIR)/.tenantry/fixture" TENANTRY_CORS_ORIGINS=http://app.example TENANTRY_WORKERS=1 \
+	@cd tests/clients && TENANTRY_HOME="$(CURDIR)/.tenantry/fixture" TENANTRY_CORS_ORIGINS=http://app.example TENANTRY_WORKERS=1 AUTH_RATE_LIMITS=off \
 	exec "$(CURDIR)/$(BIN)/tenantry" serve trpc_fixture:app
 
 test: venv ## install what the tests need, then run them all

@@ -559,6 +559,7 @@ class _Open:
         self.dispatcher.drain()
         # First: what subscribers wait for does not come any more, and their clients go to another worker.
         await self.hub.close()
+        await self.dispatcher.road.auth.upkeep.close()
         try:
             await asyncio.gather(self.pool.close(grace_seconds), self.accounts.close(grace_seconds))
         finally:

@@ -51,6 +51,11 @@ class Visit(Protocol):
     params: dict[str, str] | None
 
     @property
+    def address(self) -> str | None:
+        """Who sends: the peer, or what trusted proxies say of it."""
+        ...
+
+    @property
     def place(self) -> Place:
         """The mount that was called."""
         ...
@@ -147,9 +152,9 @@ class Visitor(Generic[App]):
         self.reply_headers.append((name.lower().encode("ascii"), value.encode("latin-1")))
 
     def visit(self) -> str:
-        """What the audit trail keeps of this request: its id and the browser's name for itself."""
+        """What the audit trail keeps of this request: its sender's address, its id, and the browser's name for itself."""
         agent = "".join(c for c in self.header("user-agent") or "" if c.isprintable())[:300]
-        return json.dumps({"agent": agent, "request": self.request_id})
+        return json.dumps({"ip": self._visit.address, "agent": agent, "request": self.request_id})
 
     async def thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a blocking call in a thread: `await ctx.thread(requests.get, url)`. It must not use `ctx`."""

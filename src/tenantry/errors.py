@@ -111,6 +111,12 @@ class Unauthorized(RpcError):
     section = "authentication-failures"
 
 
+class CredentialRefused(Unauthorized):
+    """A credential came, and it opens nothing: unknown, over, revoked, cut short. Counted by sender; its answer is UNAUTHORIZED's."""
+
+    code = "CREDENTIAL_REFUSED"
+
+
 class Forbidden(RpcError):
     code = trpc = "FORBIDDEN"
     says = "You may not do this."
@@ -184,6 +190,21 @@ class MethodNotSupported(RpcError):
 class TooManyRequests(RpcError):
     code = trpc = "TOO_MANY_REQUESTS"
     says = "Too many requests; try again later."
+
+    retry_after: int = 0
+    """Seconds, for the answer's `Retry-After`; 0 where nobody knows."""
+
+
+class TooManyGuesses(TooManyRequests):
+    """One sender presented too many credentials that open nothing. Good ones of the same sender are never refused for it."""
+
+    code = "TOO_MANY_GUESSES"
+    says = "Too many sessions or keys from here were not valid; try again later."
+
+    def __init__(self, *, retry_after: int) -> None:
+        """`retry_after` seconds from now the next one is looked at as before."""
+        super().__init__()
+        self.retry_after = retry_after
 
 
 class ParseError(RpcError):

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from tenantry import Tenantry
-from tests.auth.browser import BASE, Browser, signing_in
+from tests.auth.browser import BASE, Browser, mails, signing_in
 from tests.auth.provider import CONTOSO, FABRIKAM, HTTPS, Provider, begin, person, provider, sign_in
 from tests.conftest import Cluster, Database
 
@@ -244,6 +244,52 @@ async def test_linking_wants_a_live_and_fresh_session(
     assert (answer.error, linked) == ((None, 1) if state == "live" else ("AccountNotLinked", 0))
     if state == "live":
         assert (await browser.session())["user"]["email"] == "ann@example.com"
+
+
+async def test_the_owner_of_an_account_is_told_by_mail_of_what_was_added(
+    app: Tenantry, provider: Provider, tmp_path: Path
+) -> None:
+    await provider.control(user=person("ann"))
+    browser = Browser(app, peer="203.0.113.9")
+    await sign_in(browser)
+    assert mails(tmp_path) == []
+    await provider.control(user=person("other", email="other@example.com"))
+    await sign_in(browser, "microsoft-entra-id", intent="link")
+    (mail,) = mails(tmp_path)
+    assert (mail["to"], mail["url"], mail["code"]) == ("ann@example.com", BASE, None)
+    assert "Microsoft Entra ID was added to your account" in mail["subject"]
+    assert "203.0.113.9" in mail["text"]
+    # Once: signing in by it later adds nothing.
+    await sign_in(browser, "microsoft-entra-id")
+    assert len(mails(tmp_path)) == 1
+
+
+async def test_whose_account_is_linked_by_a_proved_address_is_told_too(
+    database: Database, tmp_path: Path, provider: Provider
+) -> None:
+    async with signing_in(database, tmp_path, **provider.settings(auth_link_verified_email=True)) as app:
+        await Browser(app).sign_in_by_mail("ann@example.com", tmp_path)
+        await provider.control(user=person("ann", hd="example.com"))
+        assert (await sign_in(Browser(app))).error is None
+        assert [mail["subject"].partition(" was")[0] for mail in mails(tmp_path)][1:] == ["Google"]
+
+
+@pytest.mark.parametrize("then", ["another signed in", "nobody is"])
+async def test_an_account_is_added_to_who_began_it_and_to_nobody_else(
+    app: Tenantry, provider: Provider, database: Database, then: str, tmp_path: Path
+) -> None:
+    await provider.control(user=person("ann"))
+    browser = Browser(app)
+    await sign_in(browser)
+    await provider.control(user=person("other", email="other@example.com"))
+    _, url = await begin(browser, "microsoft-entra-id", intent="link")
+    flows = dict(browser.jar)
+    browser.jar = {}
+    if then == "another signed in":
+        await browser.sign_in_by_mail("bob@example.com", tmp_path)
+    browser.jar = {**flows, **browser.jar} if browser.token else {k: v for k, v in flows.items() if "session" not in k}
+    assert (await browser.fetch(url)).error == "AccountNotLinked"
+    assert database.value("select count(*) from auth_accounts where provider = 'microsoft-entra-id'") == 0
 
 
 async def test_signing_in_again_kills_the_old_token(app: Tenantry, provider: Provider) -> None:

@@ -47,7 +47,8 @@ async def test_the_stock_client_signs_in(database: Database, tmp_path: Path) -> 
         assert ran.returncode == 0, "\n".join(
             line for line in text.splitlines() if "not ok" in line or "error:" in line
         )
-        # 76 with the one over https, which test_https.py runs.
+        # The 76th skips itself: it wants the provider and the server inside the kit's process, to map an https origin to them. What it
+        # says of cookies behind https, tests/attacks/test_auth_flow.py says (test_behind_https_cookies_are_secure_and_named_so).
         assert "# pass 75" in text
         assert "# skipped 0" in text
     finally:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 
 from tenantry.cli.main import main
 from tests.auth.browser import Browser, signing_in
+from tests.auth.test_members import join, owner_of
 from tests.conftest import Database
 
 
@@ -113,3 +115,34 @@ async def test_retention_takes_whole_batches_and_the_rest_stays_provable(
     assert told("audit", "verify")[0] == 0
     exported = [json.loads(line) for line in told("audit", "export")[1].splitlines()]
     assert [line["action"] for line in exported] == ["late", "audit_pruned"]
+
+
+async def test_every_act_has_its_sender_whichever_way_it_came(database: Database, tmp_path: Path) -> None:
+    async with signing_in(database, tmp_path, tenant_sign_up="anyone", trusted_proxies="10.0.0.0/8") as app:
+        ann = await owner_of(app, tmp_path, "acme")
+        bob = await join(app, tmp_path, ann, "bob@acme.example")
+        ann.peer = "203.0.113.5"
+        ann.headers["user-agent"] = "Acme's browser"
+        me, him = (user["id"] for user in (await ann.call("users.list"))["items"])
+        before = database.value("select now()")
+        acts: list[tuple[str, dict[str, Any]]] = [
+            ("users.update", {"id": him, "role": "admin"}), ("invitations.create", {"email": "eve@acme.example"}),
+            ("apiKeys.create", {"name": "ci", "scopes": ["read"]}), ("members.endSessions", {"id": him}), ("sessions.revokeOthers", {}),
+            ("members.transfer", {"id": him}), ("tenants.create", {"slug": "other", "name": "Other"}), ("tenants.switch", {"tenant": "acme"}),
+        ]  # fmt: skip
+        for path, input in acts:
+            # What the sender says of itself counts for nothing.
+            page = await ann.post_json(f"/trpc/{path}", input, {"x-forwarded-for": "198.51.100.1"})
+            assert page.status == 200, (path, page.text)
+            for line in page.cookies:
+                ann.jar["authjs.session-token"] = line.partition("=")[2].partition(";")[0]
+        found = database.admin.execute(
+            "select action, host(ip), user_agent, request_id is not null from audit_log where at > $1 order by at",
+            (before,),
+        ).fetchall()
+        assert len(found) == 9
+        assert {row[1:] for row in found} == {("203.0.113.5", "Acme's browser", True)}
+        ann.peer = "10.0.0.1"
+        await ann.post_json("/trpc/members.leave", {}, {"x-forwarded-for": "6.6.6.6, 198.51.100.7"})
+        assert database.value("select host(ip) from audit_log where action = 'member_left'") == "198.51.100.7"
+        del bob, me

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenantry.auth.credential import find_credential, is_cross_site, session_cookie
+from tenantry.auth.credential import find_credential, is_cross_site, presents_credential, session_cookie
 
 if TYPE_CHECKING:
     from tenantry.auth.surface import SignIn
+    from tenantry.auth.visit import counted_as, sender
 
-__all__ = ["SignIn", "find_credential", "is_cross_site", "session_cookie"]
+__all__ = [
+    "SignIn",
+    "counted_as",
+    "find_credential",
+    "is_cross_site",
+    "presents_credential",
+    "sender",
+    "session_cookie",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -18,4 +27,8 @@ def __getattr__(name: str) -> Any:
         from tenantry.auth.surface import SignIn
 
         return SignIn
+    if name in ("counted_as", "sender"):
+        from tenantry.auth import visit
+
+        return getattr(visit, name)
     raise AttributeError(name)

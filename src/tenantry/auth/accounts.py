@@ -38,6 +38,8 @@ class SignedIn(Struct, frozen=True):
     is_new: bool
     expires: datetime | None
     reason: str | None
+    linked_of: str | None = None
+    """The address of the person who has a further way to sign in now, and is told so."""
 
 
 class Accounts:
@@ -68,17 +70,18 @@ class Accounts:
 
     async def sign_in(self, facts: dict[str, Any], new: bytes, old: bytes | None, visit: str) -> SignedIn:
         """A provider's account becomes a session."""
-        return await self._signed_in("tenantry.sign_in", facts, new, old, visit)
+        rows = await self.pool.fetch(
+            "select outcome, is_new, expires, reason, linked_of from tenantry.sign_in($1, $2, $3, $4)",
+            json.dumps(facts), new, old, visit,
+        )  # fmt: skip
+        return SignedIn(*rows[0])
 
     async def finish_email(self, facts: dict[str, Any], new: bytes, old: bytes | None, visit: str) -> SignedIn:
         """A link or a code becomes a session, once."""
-        return await self._signed_in("tenantry.finish_email", facts, new, old, visit)
-
-    async def _signed_in(
-        self, function: str, facts: dict[str, Any], new: bytes, old: bytes | None, visit: str
-    ) -> SignedIn:
-        text = f"select outcome, is_new, expires, reason from {function}($1, $2, $3, $4)"  # noqa: S608 - two constants
-        rows = await self.pool.fetch(text, json.dumps(facts), new, old, visit)
+        rows = await self.pool.fetch(
+            "select outcome, is_new, expires, reason from tenantry.finish_email($1, $2, $3, $4)",
+            json.dumps(facts), new, old, visit,
+        )  # fmt: skip
         return SignedIn(*rows[0])
 
     async def sign_out(self, token: bytes, visit: str) -> None:
@@ -124,4 +127,14 @@ class Accounts:
     async def seal(self) -> int:
         """Seal the closed lines of the trail; how many."""
         rows = await self.pool.fetch("select tenantry.audit_seal()")
+        return rows[0][0]
+
+    async def clean(self, most: int) -> int:
+        """Delete what is over, of each kind at most so many; how many of the kind that had most."""
+        rows = await self.pool.fetch("select tenantry.clean_sign_in($1::text::integer)", str(most))
+        return rows[0][0]
+
+    async def keys_used(self, keys: Sequence[tuple[str, str]]) -> int:
+        """Note the use of keys, by id and SHA-256 in hex; how many there are."""
+        rows = await self.pool.fetch("select tenantry.keys_used($1)", json.dumps(keys))
         return rows[0][0]

@@ -33,6 +33,16 @@ def find_credential(headers: Headers) -> Credential | None:
     return None if cookies is None else _session_cookie(cookies)
 
 
+def presents_credential(headers: Headers) -> bool:
+    """Whether a request that has no credential tried to have one: a key that is cut short, a token that can be nobody's."""
+    return any(
+        name == b"x-api-key"
+        or (name == b"authorization" and value[:7].lower() == b"bearer ")
+        or (name == b"cookie" and any(kind + b"=" in value for kind in COOKIES))
+        for name, value in headers
+    )
+
+
 def _bearer(value: bytes) -> Credential | None:
     if value[:7].lower() != b"bearer ":
         return None

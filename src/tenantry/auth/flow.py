@@ -31,6 +31,13 @@ class Flow(Struct, frozen=True, array_like=True):
     """Unix milliseconds."""
     session: str = ""
     """The session that was left for this sign-in; it comes back when the sign-in fails."""
+    bound: str = ""
+    """Of an account that is to be added: SHA-256 of the session that it is added to, and to no other."""
+
+
+def bound_to(session: bytes | None) -> str:
+    """What a flow keeps of the session that it belongs to."""
+    return "" if session is None else hashlib.sha256(session).hexdigest()
 
 
 def kind_of(state: str) -> str:

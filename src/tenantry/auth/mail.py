@@ -146,6 +146,19 @@ def deliver(server: str, whole: EmailMessage) -> None:
         connection.send_message(whole)
 
 
+def linked_mail(to: str, provider: str, theme: str, origin: str, address: str | None) -> Mail:
+    """That a further way to sign in was added: to whom it was added, whoever did it."""
+    host = urlsplit(origin).netloc
+    when = formatdate(usegmt=True)
+    text = (
+        f"{provider} was added to your account at {theme} ({host}), as a further way to sign in:\n"
+        f"{when}, from {address or 'an unknown address'}.\n\n"
+        "If it was you, you need do nothing.\n"
+        f"If it was not: sign in at {origin} now, sign out everywhere else, and tell whoever runs {theme}.\n"
+    )
+    return Mail(to, f"{provider} was added to your account at {theme}", text, origin)
+
+
 def sign_in_mail(to: str, url: str, code: str, theme: str, host: str) -> Mail:
     """The link and the code."""
     shown = f"{code[:4]}-{code[4:]}"

@@ -80,6 +80,8 @@ class ApiKey(Record):
     user_id: UUID | None
     expires: datetime | None
     created_at: datetime
+    last_used_at: datetime | None
+    """To about a minute; null: never since it was made."""
 
 
 class NewKey(Record):
@@ -285,7 +287,8 @@ def _api_keys() -> Router:
     def list(ctx: Ctx[Any]) -> Statement[list[ApiKey]]:  # noqa: A001 - the wire's word
         """One's own keys; for admins all of the tenant's."""
         return ctx.db.all(
-            ApiKey, "select id, name, role, scopes, is_service, user_id, expires, created_at from tenantry.api_keys()"
+            ApiKey,
+            "select id, name, role, scopes, is_service, user_id, expires, created_at, last_used_at from tenantry.api_keys()",
         )
 
     @keys.mutation

@@ -14,6 +14,7 @@ from tenantry.auth.configuration import BASE
 from tenantry.auth.fetching import ProviderFailed
 from tenantry.auth.flow import Flow
 from tenantry.auth.identity_token import Refused, Who, who
+from tenantry.auth.mail import linked_mail
 from tenantry.auth.visit import Visit
 
 if TYPE_CHECKING:
@@ -77,9 +78,11 @@ async def begin(sign_in: SignIn, visit: Visit) -> Answer:
         log.warning("provider %s: %s (request %s)", provider.id, failed, visit.request_id)
         return sign_in.error(visit, "OAuthCallbackError")
     answer = sign_in.go(visit, url)
-    left = sign_in.token(visit) if intent == "signin" else None
+    session = sign_in.token(visit)
+    left = session if intent == "signin" else None
     made = Flow(
-        provider.id, state, nonce, verifier, callback, intent, visit.origin, now(), left.decode("latin-1") if left else ""
+        provider.id, state, nonce, verifier, callback, intent, visit.origin, now(), left.decode("latin-1") if left else "",
+        flow.bound_to(session) if intent == "link" else "",
     )  # fmt: skip
     if left is not None:
         # Who begins another sign-in is nobody until it ends: on a shared machine the next person never goes on as the last one.
@@ -121,12 +124,12 @@ async def _give_back(sign_in: SignIn, visit: Visit, answer: Answer, session: str
         sign_in.set_session(answer, visit, session, row.expires)
 
 
-async def _refused(sign_in: SignIn, visit: Visit, reason: str) -> Answer:
+async def _refused(sign_in: SignIn, visit: Visit, reason: str, code: str = "OAuthCallbackError") -> Answer:
     provider = visit.provider
     log.warning("sign-in by %s refused: %s (request %s)", provider.id if provider else "?", reason, visit.request_id)
     if not await sign_in.wait(visit, [("callback", *FAILED_CALLBACKS, 1)]):
         await sign_in.accounts.note("sign_in_failed", reason, visit.note())
-    return sign_in.error(visit, "OAuthCallbackError")
+    return sign_in.error(visit, code)
 
 
 async def _come_back(sign_in: SignIn, visit: Visit, made: Flow | None) -> Answer:
@@ -139,6 +142,9 @@ async def _come_back(sign_in: SignIn, visit: Visit, made: Flow | None) -> Answer
         raise Refused("repeated_parameters")  # noqa: EM101
     if any(name in visit.query for name in TOKENS_IN_ANSWERS):
         raise Refused("token_in_answer")  # noqa: EM101
+    if made.intent == "link" and made.bound != flow.bound_to(sign_in.token(visit)):
+        # Somebody else is signed in here by now, or nobody: nothing is added to anyone.
+        return await _refused(sign_in, visit, "session_changed", "AccountNotLinked")
     client = sign_in.clients[provider.id]
     await client.check_issuer(visit.query.get("iss", [None])[0])
     if "error" in visit.query:
@@ -158,6 +164,12 @@ async def _come_back(sign_in: SignIn, visit: Visit, made: Flow | None) -> Answer
     facts = facts_of(sign_in, provider.id, who(provider, claims), made.intent, tokens)
     old = sign_in.token(visit) or made.session.encode("latin-1") or None
     signed_in = await sign_in.accounts.sign_in(facts, new.encode(), old, visit.note())
+    if signed_in.linked_of is not None:
+        await sign_in.post.send(
+            linked_mail(
+                signed_in.linked_of, provider.name, sign_in.configuration.theme_name, visit.origin, visit.address
+            )
+        )
     return arrived(sign_in, visit, signed_in, new, made.callback)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import random
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -22,6 +21,8 @@ from tenantry.auth.address import go_on_to
 from tenantry.auth.answer import Answer, as_json, as_page, redirect
 from tenantry.auth.configuration import BASE, Configuration, Provider
 from tenantry.auth.credential import Headers
+from tenantry.auth.failing import Failing
+from tenantry.auth.housekeeping import Housekeeping
 from tenantry.auth.mail import Post
 from tenantry.auth.oidc import Client
 from tenantry.auth.visit import BadVisit, HttpRequest, Sent, Visit, origin, sender
@@ -31,7 +32,6 @@ from tenantry.signals import Signals
 log = logging.getLogger("tenantry.auth")
 Respond = Callable[[int, bytes, Headers], None]
 Action = Callable[["SignIn", Visit], Awaitable[Answer]]
-SEAL_SECONDS = 60.0
 ON_ERROR_PAGE = frozenset({"AccessDenied", "Verification", "Configuration"})
 
 
@@ -50,16 +50,8 @@ class SignIn:
             if provider.type == "oidc"
         }
         self._running: set[asyncio.Task[None]] = set()
-        self._sealing = self.loop.create_task(self._seal_the_trail())
-
-    async def _seal_the_trail(self) -> None:
-        """Chain what is closed, each minute; of all workers one does it at a time, and the others find nothing to do."""
-        while True:
-            await asyncio.sleep(SEAL_SECONDS * (0.75 + random.random() / 2))  # noqa: S311 - jitter is no secret
-            try:
-                await self.accounts.seal()
-            except TenantryError as error:
-                log.warning("the trail was not sealed: %s", error.code)
+        self.failing = Failing(accounts, is_on=configuration.has_limits)
+        self.upkeep = Housekeeping(accounts)
 
     def _report(self, provider: str, is_up: bool) -> None:
         """From worker threads: counters are the loop's."""
@@ -161,8 +153,8 @@ class SignIn:
             await self.accounts.note("cookie_duplicate", "session-token", visit.note())
 
     async def close(self) -> None:
-        """Stop sealing; let what runs end, within two seconds."""
-        self._sealing.cancel()
+        """Stop what runs beside; let what runs end, within two seconds."""
+        await self.upkeep.close()
         if self._running:
             await asyncio.wait(self._running, timeout=2.0)
         await self.post.close()

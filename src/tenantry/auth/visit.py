@@ -95,12 +95,7 @@ class Visit:
 
     def sender_key(self) -> str:
         """Who is counted: an IPv4 address, or an IPv6 network of 64 bits."""
-        if self.address is None:
-            return "unknown"
-        address = ipaddress.ip_address(self.address)
-        if address.version == 4:
-            return str(address)
-        return str(ipaddress.ip_network((address, 64), strict=False))
+        return counted_as(self.address)
 
 
 def _pairs(query: bytes) -> dict[str, list[str]]:
@@ -185,6 +180,14 @@ def sender(headers: Headers, peer: str | None, proxies: tuple[Network, ...]) -> 
         return None
     mapped = getattr(found, "ipv4_mapped", None)
     return str(mapped or found)
+
+
+def counted_as(address: str | None) -> str:
+    """Whom limits count: an IPv4 address, or an IPv6 network of 64 bits."""
+    if address is None:
+        return "unknown"
+    found = ipaddress.ip_address(address)
+    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def origin(headers: Headers, peer: str | None, configuration: Configuration) -> str:

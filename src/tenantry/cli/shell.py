@@ -174,6 +174,7 @@ class _Visit:
         self.headers: list[tuple[bytes, bytes]] = []
         self.reply_headers: list[tuple[bytes, bytes]] = []
         self.params = None
+        self.address = None
 
 
 class _Console(code.InteractiveConsole):

@@ -15,6 +15,7 @@ from tenantry.db.trip import Outcome, WireFailure
 from tenantry.errors import (
     BadRequest,
     Conflict,
+    CredentialRefused,
     DatabaseUnavailable,
     DeadlineExceeded,
     Forbidden,
@@ -30,7 +31,6 @@ from tenantry.errors import (
     TenantSuspended,
     TooManyRows,
     TransactionHeld,
-    Unauthorized,
     UnknownOutcome,
 )
 
@@ -88,7 +88,7 @@ def error_of(
 
 
 _OURS: dict[str, Any] = {
-    "TN401": Unauthorized, "TN403": Forbidden, "TN404": NotFound, "TN409": OtherTenant, "TN412": LastOwner,
+    "TN401": CredentialRefused, "TN403": Forbidden, "TN404": NotFound, "TN409": OtherTenant, "TN412": LastOwner,
     "TN422": BadRequest, "TN423": TenantSuspended,
 }  # fmt: skip
 

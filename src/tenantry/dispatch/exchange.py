@@ -12,7 +12,7 @@ from tenantry.dispatch.road import add_meta
 from tenantry.dispatch.run import Run
 from tenantry.dispatch.uploads import uploaded
 from tenantry.dispatch.visit import Visit
-from tenantry.errors import BadRequest, DeadlineExceeded, PoolFull, RpcError, TenantOverShare
+from tenantry.errors import BadRequest, DeadlineExceeded, PoolFull, RpcError, TooManyRequests
 from tenantry.http import Request, Respond, Response
 from tenantry.rpc import CODES, Answer, code_of, combine, http_status
 from tenantry.rpc.later import StreamLike, refuse, split
@@ -57,6 +57,10 @@ class Exchange(Visit):
         self.paths: list[str] = []
         self.type: str | None = None
         self.late: asyncio.TimerHandle | None = None
+
+    @property
+    def peer(self) -> str | None:
+        return self.request.peer
 
     def begin(self, parsed: Parsed, known: dict[bytes, bytes]) -> None:
         """Start the calls; of a batch no more than its share of the pool at once."""
@@ -202,9 +206,9 @@ class Exchange(Visit):
             self.late.cancel()
         headers = self.head(JSON, retry=retry)
         if status == 429:
-            waits = [error.retry_after for error in self.errors if isinstance(error, TenantOverShare)]
-            if waits:
-                headers.append((b"retry-after", b"%d" % max(waits)))
+            wait = max((error.retry_after for error in self.errors if isinstance(error, TooManyRequests)), default=0)
+            if wait:
+                headers.append((b"retry-after", b"%d" % wait))
         if self.road.hooks.response_meta is not None:
             status = add_meta(self.road, headers, status, self.info(is_eager=False))
         self.running.clear()  # calls and request hold each other: without this the garbage collector had to find them

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
-from tenantry.auth import is_cross_site, session_cookie
+from tenantry.auth import is_cross_site, presents_credential, session_cookie
 from tenantry.context import Call as CallInfo
 from tenantry.context import Ctx, Person, Visitor
 from tenantry.db import Entry, Session, Trip
@@ -22,10 +22,12 @@ from tenantry.dispatch import idempotency
 from tenantry.errors import (
     BuilderError,
     ClientClosedRequest,
+    CredentialRefused,
     DeadlineExceeded,
     Forbidden,
     RpcError,
     TenantryError,
+    TooManyGuesses,
     TransactionMixed,
     Unauthorized,
 )
@@ -129,7 +131,7 @@ class Run:
         visit.is_private = True
         credential = visit.credential
         if credential is None:
-            raise Unauthorized
+            raise CredentialRefused if presents_credential(visit.headers) else Unauthorized
         if procedure.type == "mutation" and is_cross_site(
             visit.headers, credential, road.asking_origins, road.own_origin
         ):
@@ -143,14 +145,18 @@ class Run:
             Entry(
                 credential.token,
                 procedure.type != "mutation",
-                # A key's scopes name procedures, so that enter() must hear which one it is.
-                procedure.need if credential.source != "api_key" else f"{procedure.path} {procedure.need or ''}",
+                procedure.need if credential.source != "api_key" else self.need_of_key(procedure, credential.token),
                 visit.believed_tenant,
                 procedure.path,
                 procedure.deadline_ms or road.deadline_ms,
             ),
         )
         self.ctx = Ctx(road.resources, procedure.path, visit, session)
+
+    def need_of_key(self, procedure: Procedure[..., Any], key: bytes) -> str:
+        """A key's scopes name procedures, so that enter() must hear which one it is; and its use is noted, beside the request."""
+        self.visit.road.auth.upkeep.used(key)
+        return f"{procedure.path} {procedure.need or ''}"
 
     # -------------------------------------------------------------- a handler that returned its statement
 
@@ -355,6 +361,17 @@ class Run:
         self.host.succeeded(self, body)
 
     def failed(self, error: BaseException) -> None:
+        if isinstance(error, CredentialRefused):
+            self.visit.refused(partial(self.refused, error))
+            return
+        self.tell(error)
+
+    def refused(self, error: CredentialRefused, wait: int) -> None:
+        """The credential opens nothing, and the sender was counted."""
+        self.tell(TooManyGuesses(retry_after=wait) if wait else error)
+
+    def tell(self, error: BaseException) -> None:
+        """Answer with the error."""
         try:
             facts = self.facts(error)
         except Exception:  # an error whose own words fail: the caller is answered all the same

@@ -63,12 +63,22 @@ class accept:
 class WebSocket(Visit):
     """One socket."""
 
-    __slots__ = ("calls", "end_turn", "leave_watch", "ping_turn", "socket", "subscriptions", "waits_for_params")
+    __slots__ = (
+        "calls",
+        "end_turn",
+        "from_peer",
+        "leave_watch",
+        "ping_turn",
+        "socket",
+        "subscriptions",
+        "waits_for_params",
+    )
 
     socket: Socket
 
     def __init__(self, road: Road, place: Place, request: Request, request_id: str) -> None:
         super().__init__(road, place, request.headers, request_id)
+        self.from_peer = request.peer
         self.calls: set[Asked] = set()
         self.subscriptions: dict[frames.Id, Asked] = {}
         self.leave_watch: Any = None
@@ -89,6 +99,10 @@ class WebSocket(Visit):
             body = b'{"error":' + place.codec.error(facts) + b"}"
             headers = [(b"content-type", b"application/json")]
             raise Refused(Response(CODES[code_of(error)].http, body, headers)) from None
+
+    @property
+    def peer(self) -> str | None:
+        return self.from_peer
 
     def begin(self, socket: Socket) -> None:
         """The socket is open."""

@@ -6,12 +6,14 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from tenantry.auth import find_credential
+from tenantry.auth import counted_as, find_credential, sender
 from tenantry.context import Headers, Visitor
 from tenantry.errors import BadRequest
 from tenantry.identity import Credential
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tenantry.dispatch.road import Place, Road
 
 MAX_KEY_BYTES = 255
@@ -63,6 +65,20 @@ class Visit:
                 raise BadRequest(message)
             self.idempotency_key = key.decode("ascii")
             self.is_special = True
+
+    @property
+    def peer(self) -> str | None:
+        """The address at the other end of the connection."""
+        raise NotImplementedError
+
+    @property
+    def address(self) -> str | None:
+        """Who sends: the peer, or what trusted proxies say of it. Found out when asked: few requests ask."""
+        return sender(self.headers, self.peer, self.road.auth.configuration.proxies)
+
+    def refused(self, tell: Callable[[int], None]) -> None:
+        """The credential opens nothing: it is counted, and `tell` hears how long the sender must wait."""
+        self.road.auth.failing.count(counted_as(self.address), self.request_id, tell)
 
     async def admit(self, ctx: Visitor[Any]) -> None:
         """Ask the application's admission, once for all calls. Raises what it raises."""

@@ -50,6 +50,11 @@ export interface ApiKey {
   expires: string | null;
   /** @format date-time */
   createdAt: string;
+  /**
+   * To about a minute; null: never since it was made.
+   * @format date-time
+   */
+  lastUsedAt: string | null;
 }
 
 /** One check's finding. `message` says the cause to anyone; `response_time` is in milliseconds. */
