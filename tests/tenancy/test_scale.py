@@ -8,7 +8,9 @@ from typing import Any
 import psycopg
 import pytest
 
+from tenantry import Ctx, Record, Statement, Tenantry
 from tests.conftest import Database
+from tests.harness import Client, opened
 
 COLUMNS = "id, email, name, role, created_at"
 LIST = f"select {COLUMNS} from users order by created_at, id limit 21"
@@ -17,7 +19,7 @@ GET = f"select {COLUMNS} from users where id = $1"
 
 FILL = """
 set session_replication_role = replica;  -- no triggers, no foreign keys: a million members need no million people
-insert into tenantry.tenants (slug, name) select 'small-' || n, 'Small' from generate_series(1, 300) n;
+insert into tenantry.tenants (slug, name) select 'small-' || n, 'Small' from generate_series(1, 60) n;
 insert into tenantry.tenants (slug, name) values ('big', 'Big');
 insert into public.users (tenant_id, identity_id, email, name, role, created_at)
 select t.id, gen_random_uuid(), 'u' || n || '@example.com', 'User ' || n, 'member', now() - n * interval '1 second'
@@ -75,6 +77,36 @@ def test_a_small_tenants_statements_are_index_scans_beside_a_big_one(
         # The tenant is looked for in the index, not among all rows of it.
         if text != GET:
             assert all("tenant_id" in node.get("Index Cond", "tenant_id") for node in scans)
+
+
+class Planned(Record):
+    """How often the list's statement was run, by the kind of its plan; of the connection that the pool has."""
+
+    generic: int
+    custom: int
+
+
+async def test_a_list_is_not_planned_anew_for_each_call(filled: Database) -> None:
+    """Beside a big tenant PostgreSQL thinks little of a plan for any `limit $1`, and would plan each call for its limit."""
+    app: Tenantry[Any] = Tenantry()
+    seen = app.router("seen")
+
+    @seen.query
+    def plans(ctx: Ctx[Any]) -> Statement[Planned]:
+        text = (
+            "select generic_plans::int as generic, custom_plans::int as custom from pg_prepared_statements"
+            " where statement like '%from users%limit%' and statement not like '%prepared%'"
+        )
+        return ctx.db.one(Planned, text)
+
+    person = filled.add_member("small-7", "p@small.example", "owner")
+    async with opened(app, filled, pool_size=1, fast_lane="off"):
+        client = Client(app, person.token)
+        for _ in range(12):
+            assert (await client.query("users.list")).status == 200
+        found = (await client.query("seen.plans")).data
+    assert found["generic"] >= 7, found
+    assert found["custom"] <= 5, found  # PostgreSQL plans the first five anew whatever comes of it
 
 
 def test_a_protected_table_has_an_index_that_begins_with_the_tenant(filled: Database) -> None:

@@ -35,15 +35,24 @@ def order_of(by: str, *, procedure: str, where: str) -> tuple[tuple[str, bool], 
     return tuple((piece[1].lower(), (piece[2] or "asc").lower() == "desc") for piece in found if piece)
 
 
-def paged(text: str, order: Sequence[tuple[str, bool]], first: int, *, goes_on: bool) -> str:
-    """The statement of a page: parameters from `$first` on are the cursor's values (if it goes on), then the limit."""
+COMMON_LIMITS = frozenset((10, 20, 25, 50, 100))
+"""Limits that are written into the statement. Of `limit $n` PostgreSQL's generic plan expects a tenth of the rows, and beside a big
+tenant it then plans each call anew, which costs more than the page (benchmarks/scale.py). Few, so that plans stay few."""
+
+
+def paged(text: str, order: Sequence[tuple[str, bool]], first: int, *, goes_on: bool, limit: int | None = None) -> str:
+    """The statement of a page: parameters from `$first` on are the cursor's values (if it goes on), then the limit.
+
+    With `limit` that is written instead; one row more is asked for, which tells whether there is a next page.
+    """
     columns = [f'q."{name}"' for name, _ in order]
     condition = ""
     if goes_on:
         condition = " where " + _after(columns, [is_down for _, is_down in order], first)
         first += len(order)
     by = ", ".join(f"{column} desc" if is_down else column for column, (_, is_down) in zip(columns, order, strict=True))
-    return f"select q.* from ({text}) as q{condition} order by {by} limit ${first}"
+    most = f"${first}" if limit is None else str(limit + 1)
+    return f"select q.* from ({text}) as q{condition} order by {by} limit {most}"
 
 
 def _after(columns: list[str], downs: list[bool], first: int) -> str:

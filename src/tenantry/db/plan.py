@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from tenantry.db import params as pg
 from tenantry.db.failures import Constraints, error_of
-from tenantry.db.page import cursor_of, not_ours, order_of, paged, values_of
+from tenantry.db.page import COMMON_LIMITS, cursor_of, not_ours, order_of, paged, values_of
 from tenantry.db.params import Dumper, WrongType
 from tenantry.db.rows import Rows, base_of, transformer_of
 from tenantry.db.scan import ALLOWED, first_keyword, tokens, without_end
@@ -187,7 +187,10 @@ class Plan:
 class PagePlan(Plan):
     """A page's statement: `order` decides the cursor."""
 
-    __slots__ = ("places",)
+    __slots__ = ("has_limit", "places")
+
+    has_limit: bool
+    """The limit is written in the statement, and is no parameter."""
 
     def finish_page(self, rows: list[Any], raw: list[tuple[Any, ...]], limit: int) -> tuple[list[Any], str | None]:
         """The items, and the cursor of the next page if there is one more row."""
@@ -250,11 +253,12 @@ def plan_of(
 
 
 def page_plan_of(
-    type_: Any, text: str | Sql, by: str, after: str | None, *, procedure: str, read_only: bool, frame: FrameType
+    type_: Any, text: str | Sql, by: str, after: str | None, limit: int, *, procedure: str, read_only: bool, frame: FrameType
 ) -> tuple[PagePlan, tuple[Any, ...]]:
     """As `plan_of`, for a page that begins, or goes on."""
     goes_on = after is not None
-    key = ("page", type_, text if isinstance(text, str) else text.parts, procedure, read_only, by, goes_on)
+    written = limit if limit in COMMON_LIMITS else None
+    key = ("page", type_, text if isinstance(text, str) else text.parts, procedure, read_only, by, goes_on, written)
     found = _plans.get(key)
     if found is None:
         whole, where = _text(text, procedure, frame)
@@ -263,12 +267,13 @@ def page_plan_of(
         found = PagePlan(
             "page",
             type_,
-            paged(without_end(whole), order, first, goes_on=goes_on),
+            paged(without_end(whole), order, first, goes_on=goes_on, limit=written),
             procedure=procedure,
             where=where,
             read_only=read_only,
         )
         found.order = order
+        found.has_limit = written is not None
         _keep(key, found)
     assert isinstance(found, PagePlan)  # keys of pages begin with "page"
     return found, () if isinstance(text, str) else text.values

@@ -117,7 +117,7 @@ class Statements:
         if self.blocks:
             raise TransactionMixed(procedure=self.entry.procedure)
         plan, own = page_plan_of(
-            type_, text, by, after, procedure=self.entry.procedure, read_only=self.entry.read_only,
+            type_, text, by, after, limit, procedure=self.entry.procedure, read_only=self.entry.read_only,
             frame=sys._getframe(1),  # pyright: ignore[reportPrivateUsage]
         )  # fmt: skip
         if own and values:
@@ -546,7 +546,9 @@ def parameters(plan: Plan, values: tuple[Any, ...]) -> list[bytes | None]:
     """As libpq takes them; of a page also the cursor's values, and one row more than its limit."""
     if isinstance(plan, PagePlan):
         own, after, limit = values
-        return plan.dump((*own, *(cursor_values(plan, after, len(own)) if after is not None else ()), limit + 1))
+        if after is not None:
+            own = (*own, *cursor_values(plan, after, len(own)))
+        return plan.dump(own if plan.has_limit else (*own, limit + 1))
     return plan.dump(values)
 
 
