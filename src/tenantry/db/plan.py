@@ -253,7 +253,15 @@ def plan_of(
 
 
 def page_plan_of(
-    type_: Any, text: str | Sql, by: str, after: str | None, limit: int, *, procedure: str, read_only: bool, frame: FrameType
+    type_: Any,
+    text: str | Sql,
+    by: str,
+    after: str | None,
+    limit: int,
+    *,
+    procedure: str,
+    read_only: bool,
+    frame: FrameType,
 ) -> tuple[PagePlan, tuple[Any, ...]]:
     """As `plan_of`, for a page that begins, or goes on."""
     goes_on = after is not None
