@@ -8,6 +8,7 @@ whatever has a middleware, an upload, a stream or an idempotency key around it. 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import time
 from collections.abc import Awaitable, Callable, Coroutine
@@ -32,7 +33,7 @@ from tenantry.errors import (
     Unauthorized,
 )
 from tenantry.rpc import CODES, Answer, code_of
-from tenantry.rpc.later import StreamLike
+from tenantry.rpc.later import StreamLike, discard, split
 
 if TYPE_CHECKING:
     from tenantry.dispatch.visit import Visit
@@ -111,6 +112,9 @@ class Run:
                 raise call.fault
             host = self.host
             arguments: Any = host.arguments(self)
+            if procedure.never_waits:
+                self.at_once(procedure, arguments)
+                return
             if procedure.is_async:
                 self.in_task(self.invoke, arguments)
                 return
@@ -170,6 +174,33 @@ class Run:
             self.succeeded(trip.value)
         except Exception as wrong:  # the rows are committed: this is our bug, and it is logged as one
             self.failed(wrong)
+
+    # -------------------------------------------------------------- a handler that awaits nothing
+
+    def at_once(self, procedure: Procedure[..., Any], arguments: tuple[Any, ...]) -> None:
+        """Run a handler that has no `await` to its end, in a context of its own as a task would have."""
+        coroutine = procedure.handler(self.ctx, *arguments)
+        try:
+            contextvars.copy_context().run(coroutine.send, None)
+        except StopIteration as over:
+            value = over.value
+        except asyncio.CancelledError:
+            self.failed(ClientClosedRequest())
+            return
+        else:
+            coroutine.close()
+            message = f"{procedure.path} awaited, and its code says that it does not"
+            raise RuntimeError(message)
+        self.is_later = False
+        self.encode(value)
+        if self.is_later:  # it made something that comes later, and that has to be waited for
+            self.in_task(self.given, value)
+        else:
+            self.succeeded(self.body)
+
+    async def given(self, procedure: Procedure[..., Any], value: Any) -> Any:
+        """A value that is here already."""
+        return value
 
     # -------------------------------------------------------------- whatever needs a task
 
@@ -352,6 +383,8 @@ class Run:
             # A task that is cancelled before its first step runs none of its lines.
             if self.timer is not None:
                 self.timer.cancel()
+            for part in split(getattr(self, "value", None))[1]:
+                discard(part.source)
             self.failed(ClientClosedRequest())
 
     # -------------------------------------------------------------- the answer

@@ -1,7 +1,9 @@
-"""WebSockets on the native server: the frames are `websockets`' (its Sans-I/O protocol), the socket is ours.
+"""WebSockets on the native server: the rules are `websockets`' (its Sans-I/O protocol), the socket is ours.
 
 No task and no timer a socket: what comes in is handed on as it comes, and the server's one clock ends what does not close.
-Compression is off: it costs tens of kilobytes a socket.
+Bytes are cut into frames here. One whole text message in one frame, as all clients of tRPC send them, is unmasked and handed on;
+every other frame (parts, pings, closes, whatever breaks the rules) is the library's to judge, which is at a frame's beginning
+whenever it is asked. What is sent while frames are read leaves in one write. Compression is off: it costs tens of kilobytes a socket.
 """
 
 from __future__ import annotations
@@ -17,18 +19,60 @@ from websockets.server import ServerProtocol
 
 from tenantry.http.socket import Accept, Listener, Socket
 
+try:
+    from websockets.speedups import apply_mask
+except ImportError:  # no compiler where it was built: the same in Python
+    from websockets.utils import apply_mask
+
 if TYPE_CHECKING:
     from tenantry.http.message import Request
     from tenantry.http.server import NativeServer
 
 CLOSE_SECONDS = 5.0
 """How long a client has to answer a close."""
+TEXT_MESSAGE = 0x81
+"""The first byte of a frame that is a whole text message: final, nothing reserved, opcode 1."""
+
+
+KNOWN = frozenset(Opcode)
+
+
+def frame_at(data: bytes | bytearray, at: int) -> tuple[int, int]:
+    """Where the payload of the frame at `at` begins, and where the frame ends; `end` is -1 while its head is not all there.
+
+    A frame from a client is masked, so its payload follows four bytes of mask.
+    """
+    have = len(data) - at
+    if have < 2:
+        return 0, -1
+    length = data[at + 1] & 0x7F
+    head = 2
+    if length >= 126:
+        head = 4 if length == 126 else 10
+        if have < head:
+            return 0, -1
+        length = int.from_bytes(data[at + 2 : at + head], "big")
+    begins = at + head + 4
+    return begins, begins + length
+
+
+def text_message(data: bytes) -> bytes:
+    """A server's frame with a whole text message: a server does not mask."""
+    length = len(data)
+    if length < 126:
+        return b"\x81%c%b" % (length, data)
+    if length < 1 << 16:
+        return b"\x81\x7e%b%b" % (length.to_bytes(2, "big"), data)
+    return b"\x81\x7f%b%b" % (length.to_bytes(8, "big"), data)
 
 
 class NativeSocket(Socket):
     """A WebSocket on a transport. It is the transport's asyncio.Protocol from the handshake on."""
 
-    __slots__ = ("closing_since", "listener", "parts", "protocol", "server", "transport")
+    __slots__ = (
+        "closing_since", "held", "is_in_parts", "is_library_only", "listener", "max_bytes", "parts", "protocol", "server", "transport",
+        "unsent", "wants",
+    )  # fmt: skip
 
     def __init__(self, server: NativeServer, transport: Any, max_message_bytes: int) -> None:
         super().__init__()
@@ -38,6 +82,16 @@ class NativeSocket(Socket):
         self.listener: Listener | None = None
         self.parts: list[bytes] = []
         self.closing_since = 0.0
+        self.max_bytes = max_message_bytes
+        self.held = bytearray()
+        """The beginning of a frame whose end has not come."""
+        self.wants = 0
+        """How long `held` must be before it is worth looking at."""
+        self.is_in_parts = False
+        self.is_library_only = False
+        """Whether the rules were broken: the library has the rest of the stream."""
+        self.unsent: list[bytes] | None = None
+        """What is sent while frames are read; None at all other times."""
 
     def shake(self, request: Request, accept: Accept) -> bool:
         """Answer the handshake; False: it was none, and was refused."""
@@ -60,6 +114,50 @@ class NativeSocket(Socket):
 
     def data_received(self, data: bytes) -> None:
         """Bytes have come."""
+        held = self.held
+        if held:
+            held += data
+            if len(held) < self.wants:
+                return
+            data = bytes(held)
+            held.clear()
+        unsent: list[bytes] = []
+        self.unsent = unsent
+        try:
+            self._read(data)
+        finally:
+            self.unsent = None
+            if unsent and not self.transport.is_closing():
+                self.transport.write(unsent[0] if len(unsent) == 1 else b"".join(unsent))
+
+    def _read(self, data: bytes) -> None:
+        at, size = 0, len(data)
+        while at < size:
+            if size - at >= 2 and not (data[at + 1] & 0x80 and data[at] & 0x0F in KNOWN):
+                self.is_library_only = True
+            if self.is_library_only or self.protocol.state is not OPEN:
+                self._judge(data[at:])
+                return
+            begins, end = frame_at(data, at)
+            if end - begins > self.max_bytes:
+                self.is_library_only = True
+                continue
+            if end > size or end < 0:
+                self.held += data[at:]
+                self.wants = end - at
+                return
+            first = data[at]
+            if first == TEXT_MESSAGE and not self.is_in_parts:
+                if self.listener is not None and not self.is_closed:
+                    self.listener.heard(apply_mask(data[begins:end], data[begins - 4 : begins]), is_binary=False)
+            else:
+                if first & 0x0F <= Opcode.BINARY:
+                    self.is_in_parts = not first & 0x80
+                self._judge(data[at:end])
+            at = end
+
+    def _judge(self, data: bytes) -> None:
+        """Have the library look."""
         self.protocol.receive_data(data)
         for event in self.protocol.events_received():
             if isinstance(event, Frame):
@@ -119,8 +217,11 @@ class NativeSocket(Socket):
     def send(self, data: bytes) -> None:
         if self.is_closed or self.protocol.state is not OPEN:
             return
-        self.protocol.send_text(data)
-        self._flush()
+        unsent = self.unsent
+        if unsent is None:
+            self.transport.write(text_message(data))
+        else:
+            unsent.append(text_message(data))
 
     def close(self, code: int = 1000, reason: str = "") -> None:
         if self.is_closed or self.protocol.state is not OPEN:
@@ -137,9 +238,14 @@ class NativeSocket(Socket):
 
     def _flush(self) -> None:
         for part in self.protocol.data_to_send():
-            if part:
+            if part and self.unsent is not None:
+                self.unsent.append(part)
+            elif part:
                 self.transport.write(part)
             else:
+                if self.unsent:
+                    self.transport.write(b"".join(self.unsent))
+                    self.unsent.clear()
                 self.transport.close()
         if self.protocol.state is not OPEN and not self.closing_since:
             self.closing_since = asyncio.get_running_loop().time()

@@ -9,12 +9,13 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, Struct, UnsetType
 
 from tenantry.errors import ParseError
 
 Id = int | float | str
-Method = Literal["query", "mutation", "subscription", "subscription.stop"]
+Call = Literal["query", "mutation", "subscription"]
+Method = Call | Literal["subscription.stop"]
 _METHODS = frozenset({"query", "mutation", "subscription", "subscription.stop"})
 RECONNECT = b'{"id":null,"method":"reconnect"}'
 
@@ -23,6 +24,24 @@ _list = msgspec.json.Decoder(list[Raw])
 _id = msgspec.json.Decoder(Id | None)
 _text = msgspec.json.Decoder(str)
 _encoder = msgspec.json.Encoder()
+
+
+class _Params(Struct):
+    path: str
+    input: Raw | UnsetType = UNSET
+    last_event_id: str | UnsetType = msgspec.field(default=UNSET, name="lastEventId")
+
+
+class _Request(Struct):
+    """A call as stock clients send it; what does not fit is read again, member by member."""
+
+    id: int | str
+    method: Call
+    params: _Params
+    jsonrpc: UnsetType = UNSET
+
+
+_request = msgspec.json.Decoder(_Request)
 
 
 class Message(NamedTuple):
@@ -48,6 +67,20 @@ def messages(frame: bytes) -> list[Raw]:
 
 def message(raw: Raw) -> Message:
     """One message. Raises ParseError."""
+    try:
+        usual = _request.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return _unusual(raw)
+    id_, params = usual.id, usual.params
+    head = b'{"id":%d' % id_ if isinstance(id_, int) else b'{"id":' + _encoder.encode(id_)
+    return Message(
+        id_, head, usual.method, params.path, None if params.input is UNSET else params.input,
+        None if params.last_event_id is UNSET else params.last_event_id,
+    )  # fmt: skip
+
+
+def _unusual(raw: Raw) -> Message:
+    """A stop, or a message with something that the usual one has not. Raises ParseError."""
     try:
         members = _members.decode(raw)
         id_ = _id.decode(members["id"])

@@ -7,10 +7,12 @@ subscription is one). All are checked when the procedure is defined, so that a m
 
 from __future__ import annotations
 
+import dis
 import inspect
 import typing
 from collections.abc import Callable
 from pathlib import Path
+from types import CodeType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
 from msgspec import Raw
@@ -27,6 +29,16 @@ Type = Literal["query", "mutation", "subscription"]
 Scope = Literal["tenant", "person", "public"]
 
 _output = OutputSchema()
+
+
+_WAITING = frozenset(
+    {"GET_AWAITABLE", "GET_AITER", "GET_ANEXT", "BEFORE_ASYNC_WITH", "SETUP_ASYNC_WITH", "SEND", "YIELD_FROM"}
+)
+
+
+def _waits(code: CodeType) -> bool:
+    """Whether there is an `await`, an `async for` or an `async with` in an `async def`: without one it never lets go."""
+    return any(step.opname in _WAITING for step in dis.get_instructions(code))
 
 
 class Procedure(Generic[P, R]):
@@ -51,6 +63,7 @@ class Procedure(Generic[P, R]):
         "may_defer",
         "middleware",
         "need",
+        "never_waits",
         "path",
         "result_type",
         "scope",
@@ -82,6 +95,8 @@ class Procedure(Generic[P, R]):
         self.where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
         self.is_generator = inspect.isasyncgenfunction(handler)
         self.is_async = self.is_generator or inspect.iscoroutinefunction(handler)
+        self.never_waits = scope == "public" and self.is_async and not self.is_generator and not _waits(code)
+        """Whether the handler is over with its first step, and so needs no task. Of a tenant's, the database has to be waited for."""
         self.max_age = max_age
         """Seconds that a client may keep the answer of a GET: `private`, and `public` for a public procedure. None: not at all."""
         self.max_bytes = max_bytes
