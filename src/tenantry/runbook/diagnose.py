@@ -66,6 +66,9 @@ async def look(place: Place, probes: Iterable[Probe]) -> dict[str, Seen]:
             seen[name] = _seen(
                 wanted[name], "late", {}, "no answer in the time of the whole run", "", WHOLE_SECONDS * 1000
             )
+    await asyncio.gather(
+        *tasks.values(), return_exceptions=True
+    )  # those that were cancelled: their connections end now
     return seen
 
 
@@ -178,7 +181,10 @@ async def diagnose(place: Place, sections: Sequence[Section]) -> Diagnosis:
     for heavy in ("psutil", "psycopg"):
         import_module(heavy)  # before any deadline runs, not within one
     probes = {probe.name: probe for section in sections for probe in section.probes}
-    seen, rights = await asyncio.gather(look(place, probes.values()), place.rights())
+    try:
+        seen, rights = await asyncio.gather(look(place, probes.values()), place.rights())
+    finally:
+        place.rest()
     return Diagnosis(seen, think(sections, seen, rights))
 
 

@@ -57,6 +57,7 @@ async def fix(
     try:
         return await _all(place, sections, diagnosis, deeds, is_fixing=is_fixing, approved=approved, say=say)
     finally:
+        place.rest()
         os.close(lock)
 
 
@@ -155,6 +156,7 @@ async def _verified(place: Place, remedy: Remedy, probe: Probe | None) -> Checke
     until = time.monotonic() + wanted.within_seconds
     while True:
         seen = (await look(place, [probe]))[probe.name]
+        place.rest()
         got = seen.evidence.output or seen.why
         if seen.state == "ok" and wanted.holds(seen.values):
             return Checked(wanted.probe, wanted.expected, got, True)

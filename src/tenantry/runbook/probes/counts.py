@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import math
+import time
 from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec import Struct
 
 from tenantry.runbook.model import Look, NotApplicable, Probe
 from tenantry.runbook.place import Place
@@ -13,6 +17,9 @@ from tenantry.signals import BY_NAME
 if TYPE_CHECKING:
     from tenantry.ops.metrics import Collected
 
+RECENT = ("rls_violations_total", "api_request_errors_total", "api_requests_total")
+STALE_SECONDS = 60.0
+"""A file of the watcher that is older is of before."""
 SECONDS = 2.0
 """Between the two samplings of rates: long enough for a rate, short enough for a run of five seconds."""
 
@@ -29,33 +36,74 @@ async def _counts(place: Place) -> Look:
     before = await asyncio.to_thread(collect, slots)
     await asyncio.sleep(SECONDS)
     after = await asyncio.to_thread(collect, slots)
-    import time
-
     seen = view(before, after, SECONDS, time.time(), service=place.settings.service)
     slots.close()
-    violations = {
-        sample.labels: sample.value
-        for family, samples in after.families
-        if family.name == "rls_violations_total"
-        for sample in samples
-    }
-    errors = {
-        sample.labels: sample.value
-        for family, samples in after.families
-        if family.name == "api_request_errors_total"
-        for sample in samples
-    }
+    lately = recent(place, before, after)
     values: dict[str, Any] = {
         "rate": seen.rate, "p95_ms": seen.p95_ms, "server_errors": seen.server_errors, "pool_active": seen.pool_active,
         "pool_size": seen.pool_size, "pool_waiting": seen.pool_waiting, "memory": seen.memory_share, "lag_ms": seen.lag_ms,
         "procedures": [{"path": p.path, "rate": p.rate, "p95_ms": p.p95_ms, "errors": p.errors, "load": p.load} for p in seen.procedures[:20]],
-        "series_dropped": _one(after, "metrics_series_dropped_total"), "restarts": _one(after, "worker_restarts_total"),
+        "restarts": _one(after, "worker_restarts_total"),
         "enter_p95_ms": _p95(before, after, "rls_context_set_duration_ms"),
-        "violations": {"/".join(k): v for k, v in violations.items() if v},
-        "errors": {"/".join(k): v for k, v in errors.items() if v},
+        "violations": lately.of("rls_violations_total"), "errors": lately.of("api_request_errors_total"),
+        "requests": sum(lately.of("api_requests_total").values()), "series_dropped": _one(after, "metrics_series_dropped_total"),
     }  # fmt: skip
     words = f"{seen.rate:.1f} calls/s, p95 {seen.p95_ms:.0f} ms, {seen.server_errors:.2f} server errors/s, pool {_of(seen.pool_active)}/{_of(seen.pool_size)}, {_of(seen.pool_waiting)} wait"
     return Look(values, words)
+
+
+class Lately(Struct, frozen=True):
+    """How much counters rose in the last minutes: a total says that something happened once, not that it happens."""
+
+    rises: dict[str, dict[str, float]]
+
+    def of(self, metric: str) -> dict[str, float]:
+        """Labels → rise, those that rose."""
+        return self.rises.get(metric, {})
+
+
+def recent(place: Place, before: Collected, after: Collected) -> Lately:
+    """From the oldest sample that the watcher keeps (five minutes) to now; without a watcher between the two samplings alone."""
+    first = _kept(place)
+    rises: dict[str, dict[str, float]] = {}
+    for metric in RECENT:
+        since, now = _values(before, metric) | first.get(metric, {}), _values(after, metric)
+        # A fall is a restart from 0.
+        risen = {"/".join(k): v - since.get(k, 0.0) if v >= since.get(k, 0.0) else v for k, v in now.items()}
+        rises[metric] = {labels: rise for labels, rise in risen.items() if rise > 0}
+    return Lately(rises)
+
+
+def _values(collected: Collected, metric: str) -> dict[tuple[str, ...], float]:
+    return {s.labels: s.value for family, samples in collected.families if family.name == metric for s in samples}
+
+
+def _kept(place: Place) -> dict[str, dict[tuple[str, ...], float]]:
+    """The oldest sample of each series in the watcher's file, if that was written lately; labels in the metric's own order.
+
+    A series that began later than the file's oldest sample began at 0: its first event is a rise too.
+    """
+    from tenantry.ops.alerts.evaluator import Memory as Samples
+    from tenantry.ops.incidents.book import Book
+
+    memory = Book(place.home).read()
+    if memory is None or time.time() - Book(place.home).path.stat().st_mtime > STALE_SECONDS:
+        return {}
+    try:
+        samples = msgspec.json.decode(memory.evaluator, type=Samples).samples
+    except msgspec.DecodeError:
+        return {}
+    wanted = [
+        (metric, labels, values)
+        for metric, labels, is_over, values in samples
+        if metric in RECENT and values and not is_over
+    ]
+    oldest = min((values[0][0] for _, _, values in wanted), default=0.0)
+    found: dict[str, dict[tuple[str, ...], float]] = {}
+    for metric, labels, values in wanted:
+        key = tuple(labels[name] for name in BY_NAME[metric].labels if name in labels)
+        found.setdefault(metric, {})[key] = values[0][1] if values[0][0] <= oldest + place.settings.tick / 2 else 0.0
+    return found
 
 
 def _one(collected: Collected, metric: str) -> float:

@@ -150,20 +150,32 @@ def _bloat(facts: Facts) -> Verdict | None:
 
 
 def _failing(facts: Facts) -> Verdict | None:
-    """Server errors now, by the procedure that has most of them."""
+    """Server errors now, by the procedure that has most of them; where calls are few, those of the last minutes."""
     counts = facts.of(COUNTS.name)
     rate, failed = counts.get("rate") or 0, counts.get("server_errors") or 0
     bad = [p for p in facts.rows(COUNTS.name, "procedures") if p["errors"] > 0]
-    if not rate or failed / rate <= FAILING_SHARE or not bad:
+    lately = {name: n for name, n in facts.table(COUNTS.name, "errors").items() if name.endswith("/server")}
+    if rate and failed / rate > FAILING_SHARE and bad:
+        path = max(bad, key=lambda p: p["errors"])["path"]
+        return Verdict(
+            "likely", (COUNTS.name,), {"path": path, "share": f"{failed / rate:.0%}", "code": _code(path, lately)}
+        )
+    errors, calls = sum(lately.values()), counts.get("requests") or 0
+    if errors < LEAST_CALLS or errors / max(calls, errors) <= FAILING_SHARE:
         return None
-    first = max(bad, key=lambda p: p["errors"])
-    codes = sorted(
-        name
-        for name in facts.table(COUNTS.name, "errors")
-        if name.startswith(f"{first['path']}/") and name.endswith("/server")
-    )
-    code = codes[0].split("/")[-2] if codes else "?"
-    return Verdict("likely", (COUNTS.name,), {"path": first["path"], "share": f"{failed / rate:.0%}", "code": code})
+    path = max(lately, key=lambda name: lately[name]).split("/")[0]
+    fields = {
+        "path": path,
+        "share": f"{errors / max(calls, errors):.0%} of the last minutes",
+        "code": _code(path, lately),
+    }
+    return Verdict("possible", (COUNTS.name,), fields)
+
+
+def _code(path: str, errors: Mapping[str, float]) -> str:
+    """The code that it failed with most; errors are named procedure/code/kind."""
+    mine = {name: n for name, n in errors.items() if name.startswith(f"{path}/")}
+    return max(mine, key=lambda name: mine[name]).split("/")[-2] if mine else "?"
 
 
 def _entering(facts: Facts) -> Verdict | None:

@@ -17,6 +17,9 @@ LONG_SECONDS = 300.0
 OPEN_SECONDS = 10.0
 WAIT_SECONDS = 3.0
 WAITED_SECONDS = 0.5
+HELD_SECONDS = 10.0
+PREPARED_SECONDS = 60.0
+OTHERS_SECONDS = 20.0
 
 
 def _no_waiter(values: dict[str, Any]) -> bool:
@@ -24,8 +27,11 @@ def _no_waiter(values: dict[str, Any]) -> bool:
 
 
 def _is_stuck(row: dict[str, Any]) -> bool:
-    """Waiting, behind a transaction that is old: requests have deadlines of their own, so that no single wait need be long."""
-    return (row["waited"] or 0) > WAITED_SECONDS and (row["age"] or 0) > WAIT_SECONDS
+    """Waiting, behind a transaction that is old: requests have deadlines of their own, so that no single wait need be long.
+
+    A prepared transaction has no back end, and no age here.
+    """
+    return (row["waited"] or 0) > WAITED_SECONDS and ((row["age"] or 0) > WAIT_SECONDS or not row["blocker"])
 
 
 def _none_open(values: dict[str, Any]) -> bool:
@@ -83,9 +89,9 @@ def _leak(facts: Facts) -> Verdict | None:
 
 
 def _blocker(facts: Facts) -> Verdict | None:
-    waits = [row for row in facts.rows(WAITS.name, "waits") if _is_stuck(row)]
+    waits = [row for row in facts.rows(WAITS.name, "waits") if _is_stuck(row) and row["blocker"]]
     if not waits:
-        return None
+        return _alone(facts)
     blockers = {row["blocker"] for row in waits} - {row["waiter"] for row in waits}
     first = next((row for row in waits if row["blocker"] in blockers), waits[0])
     fields = {
@@ -93,6 +99,52 @@ def _blocker(facts: Facts) -> Verdict | None:
         "usename": first["usename"],
     }  # fmt: skip
     return Verdict("certain", (WAITS.name,), fields, None if first["usename"] == "platform" else END_OTHERS_BLOCKER)
+
+
+def _alone(facts: Facts) -> Verdict | None:
+    """A whole table for itself, for longer than any request waits: whoever wanted it has given up, or comes in a moment."""
+    held = [row for row in facts.rows(WAITS.name, "strong") if (row["age"] or 0) > HELD_SECONDS]
+    if not held:
+        return None
+    first = held[0]
+    fields = {
+        "pid": first["pid"], "age": f"{first['age']:.0f}", "n": f"all of {first['table_name']}", "query": first["query"][:80],
+        "state": first["state"], "usename": first["usename"],
+    }  # fmt: skip
+    remedy = None if first["usename"] == "platform" else END_OTHERS_BLOCKER
+    return Verdict("likely", (WAITS.name,), fields, remedy)
+
+
+def _prepared(facts: Facts) -> Verdict | None:
+    """Of two-phase commit: it outlives its session and a restart, and holds its locks until somebody ends it."""
+    rows = facts.rows(WAITS.name, "prepared")
+    is_waited_for = any(_is_stuck(row) and not row["blocker"] for row in facts.rows(WAITS.name, "waits"))
+    found = [row for row in rows if is_waited_for or (row["age"] or 0) > PREPARED_SECONDS]
+    if not found:
+        return None
+    fields = {
+        "gid": found[0]["gid"],
+        "owner": found[0]["owner"],
+        "age": f"{found[0]['age']:.0f}",
+        "tables": found[0]["tables"],
+        "n": len(found),
+    }
+    return Verdict("certain" if is_waited_for else "likely", (WAITS.name,), fields)
+
+
+def _others(facts: Facts) -> Verdict | None:
+    """Another application's transaction that lies open: it keeps old rows from being cleaned away, and may hold locks."""
+    found = [
+        row for row in facts.rows(IDLE.name, "idle") if row["usename"] != "platform" and row["idle"] > OTHERS_SECONDS
+    ]
+    if not found:
+        return None
+    first = found[0]
+    fields = {
+        "pid": first["pid"], "usename": first["usename"], "application": first["application_name"] or "an application without a name",
+        "idle": f"{first['idle']:.0f}", "query": first["query"][:80], "n": len(found),
+    }  # fmt: skip
+    return Verdict("likely" if first["idle"] > LONG_SECONDS else "possible", (IDLE.name,), fields)
 
 
 def _pooler(facts: Facts) -> Verdict | None:
@@ -133,7 +185,43 @@ SECTION = Section(
             "Back end {pid} ({usename}, {state}, {age} s) holds a lock that {n} wait for: {query}",
             _blocker,
             END_BLOCKER,
-            frozenset({"pool-busy", "transactions-left-open"}),
+            frozenset(
+                {
+                    "pool-busy",
+                    "transactions-left-open",
+                    "others-transaction-open",
+                    "procedure-slow",
+                    "procedure-fails",
+                    "statement-slow",
+                }
+            ),
+        ),
+        Cause(
+            "prepared-transaction-left",
+            "{n} prepared transactions were never ended; {gid} of {owner} is {age} s old and locks {tables} tables.",
+            _prepared,
+            Remedy(
+                "end-prepared",
+                "M",
+                "rollback prepared '{gid}';   -- or commit prepared, as whoever coordinates it says",
+                "superuser",
+                "It outlives its session and a restart of the server.",
+                who="DB",
+            ),
+            frozenset({"pool-busy"}),
+        ),
+        Cause(
+            "others-transaction-open",
+            "Back end {pid} of {usename} ({application}) lies idle in a transaction for {idle} s, after: {query}",
+            _others,
+            Remedy(
+                "end-others-transaction",
+                "M",
+                "select pg_terminate_backend({pid});   -- psql -U postgres",
+                "superuser",
+                "It is not ours to end: ask whose it is first. Until then no vacuum cleans what it may still see.",
+                who="DB",
+            ),
         ),
         Cause(
             "transactions-left-open",
