@@ -120,6 +120,9 @@ def error_pages() -> dict[str, Callable[[], str]]:
         )
         section = f"Runbook: `tenantry doctor {kind.section}`.\n\n" if kind.section else ""
         says = kind.says.replace("\n", "\n    ")
+        if kind.example:
+            said = str(kind(**kind.example)).replace("\n", "\n    ")
+            cure += f"For example:\n\n    {said}\n\n"
         return f"# {kind.code}\n\n    {kind.code} {says}\n\n{own}{cure}{section}tRPC: `{kind.trpc}`. {heard}\n"
 
     return {f"errors/{code}.md": partial(page, kind) for code, kind in seen.items()}

@@ -89,7 +89,7 @@ MISTAKES = [
         "Note needs created_at, the statement gives id, title.",
         "Select created_at, or give Note.created_at a default.",
     ),
-    ("notes.kind", {"id": "x"}, "SQL_TYPE", "$1 is uuid in PostgreSQL, the value is str", "Annotate the parameter"),
+    ("notes.kind", {"id": "x"}, "SQL_TYPE", "$1 is uuid in PostgreSQL, id is str.", "Annotate id as UUID."),
     ("notes.table", None, "MIGRATION_MISSING", 'table "comments" does not exist here', "Run: tenantry db push"),
     ("notes.forgotten", None, "STATEMENT_NOT_RUN", "and never ran it", "Write await before it, or return it."),
     (
@@ -147,7 +147,7 @@ async def test_what_holds_the_loop_or_a_transaction_is_told_in_development(
     blocked = next(one for one in said if one.startswith("LOOP_BLOCKED"))
     assert "notes.blocking held the worker for" in blocked
     assert "in time.sleep (tests/test_mistakes.py:" in blocked
-    assert blocked.endswith("await ctx.thread(time.sleep, …)")
+    assert blocked.endswith("await ctx.thread(time.sleep, 0.4)")
     assert any(one.startswith("TRANSACTION_HELD notes.holding has held a transaction idle") for one in said)
 
 

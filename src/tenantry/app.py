@@ -12,6 +12,7 @@ import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from functools import partial
 from types import ModuleType
 from typing import (
     TYPE_CHECKING,
@@ -38,12 +39,14 @@ if TYPE_CHECKING:
     from tenantry.auth import SignIn
     from tenantry.context import Ctx, Visitor
     from tenantry.db import Limits, Pool
+    from tenantry.dev import Desk, Recorder
     from tenantry.dispatch import Dispatcher, ResponseInfo, ResponseMeta, Road
     from tenantry.events import Hub
     from tenantry.http import Accept, AsgiShell, Handler, Intake, Request, Response, Running
     from tenantry.logs import RequestLines
     from tenantry.ops import Health, OpsListener, Pulse, Slots
     from tenantry.ops.otel import Telemetry
+    from tenantry.settings import Urls
     from tenantry.signals import Store
 
     Resources = TypeVar("Resources", default=None)
@@ -252,7 +255,7 @@ class Tenantry(Generic[Resources]):
     def _check_permission(self, procedure: Procedure[..., Any]) -> None:
         need = procedure.need
         if need is not None and "." in need and need not in self._permissions:
-            raise PermissionUnknown(procedure=procedure.path, permission=need)
+            raise PermissionUnknown(procedure=procedure.path, permission=need, where=procedure.where)
 
     def _sign_in(self) -> SignIn | None:
         return None if self._state is None else self._state.dispatcher.road.auth
@@ -407,7 +410,6 @@ class _Open:
     @classmethod
     async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
         from tenantry.auth.opening import opened
-        from tenantry.db import Pool
         from tenantry.dispatch import Hooks, Road
         from tenantry.dispatch.watch import SessionWatch
         from tenantry.events import Hub
@@ -419,6 +421,7 @@ class _Open:
             stack.callback(slots.close)
             signals = Signals({path: procedure.type for path, procedure in table.items()}, store)
             lines = _lines(settings, signals, stack, {path: procedure.type for path, procedure in table.items()})
+            recorder = _recorder(settings, lines, stack)
             resources = await stack.enter_async_context(_entered(app._resources_factory, settings))  # pyright: ignore[reportPrivateUsage]
             self = cls(settings, signals, stack, resources)
             if settings.database_url is None:
@@ -426,21 +429,8 @@ class _Open:
                     why="DATABASE_URL is not set", cure="Run it by: tenantry serve   (or set DATABASE_URL)"
                 )
             urls = settings.urls()
-            queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
-            self.pool = Pool(
-                urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals,
-                shared=settings.connections_shared(), limits=_limits(settings),
-            )  # fmt: skip
-            self.accounts = Pool(
-                urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals, enters=False
-            )
-            for pool in (self.pool, self.accounts):
-                pool.deadline_ms = settings.deadline_ms
-                pool.idle_seconds = settings.idle_in_transaction_ms / 1000
-                if settings.slow_statement_ms >= 0:
-                    pool.slow_ms = settings.slow_statement_ms
-                stack.push_async_callback(pool.close, 0.0)
-                await pool.open()
+            await self._open_pools(urls, stack)
+            desk = None if recorder is None else _desk(settings, recorder, self.pool, stack)
             self.hub = Hub(self.pool, self.accounts, settings)
             self.hub.open()
             stack.push_async_callback(self.hub.close)
@@ -470,7 +460,7 @@ class _Open:
                 pool=self.pool,
                 accounts=self.accounts,
                 signals=signals,
-                lines=lines,
+                lines=lines if recorder is None else recorder,
                 resources=resources,
                 origins=frozenset(origin.strip() for origin in settings.cors_origins.split(",") if origin.strip()),
                 deadline_ms=settings.deadline_ms,
@@ -482,13 +472,37 @@ class _Open:
                 auth=auth,
                 hooks=Hooks(app._admission, app._error_data, app._response_meta),  # pyright: ignore[reportPrivateUsage]
                 spans=None if telemetry is None else telemetry.spans,
+                developer=desk,
             )
-            self._serve(app, road, telemetry)
+            self._serve(app, road, telemetry, desk)
             self._begin(table, stack)
             self.stack = stack.pop_all()
         return self
 
-    def _serve(self, app: Tenantry[Any], road: Road, telemetry: Telemetry | None) -> None:
+    async def _open_pools(self, urls: Urls, stack: AsyncExitStack) -> None:
+        """The pool of requests, and the one of accounts; closed last of all but the resources."""
+        from tenantry.db import Pool
+        from tenantry.db.migrate import maker_of
+
+        settings, signals = self.settings, self.signals
+        queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
+        self.pool = Pool(
+            urls.platform, size=settings.pool_size, queue=queue, wait_ms=wait_ms, signals=signals,
+            shared=settings.connections_shared(), limits=_limits(settings),
+        )  # fmt: skip
+        self.accounts = Pool(
+            urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals, enters=False
+        )
+        self.pool.makes = partial(maker_of, settings.migrations)
+        for pool in (self.pool, self.accounts):
+            pool.deadline_ms = settings.deadline_ms
+            pool.idle_seconds = settings.idle_in_transaction_ms / 1000
+            if settings.slow_statement_ms >= 0:
+                pool.slow_ms = settings.slow_statement_ms
+            stack.push_async_callback(pool.close, 0.0)
+            await pool.open()
+
+    def _serve(self, app: Tenantry[Any], road: Road, telemetry: Telemetry | None, desk: Desk | None) -> None:
         """The mounts, the dispatcher, and what stands around it."""
         from tenantry.dispatch import Dispatcher
         from tenantry.dispatch.road import Place
@@ -506,6 +520,8 @@ class _Open:
         self.handle = self._with_beside if self.beside else self.dispatcher.handle
         if telemetry is not None:
             self.handle = telemetry.wrap(self.handle, tuple(place.prefix for place in places), road.procedures)
+        if desk is not None:
+            self.handle = desk.before(self.handle, road)
 
     def _paths_beside(self) -> dict[str, Callable[[Request, Callable[[Response], None]], None]]:
         """What is served beside procedures and sign-in, where it was asked for; otherwise a request pays nothing for it."""
@@ -588,6 +604,27 @@ def _telemetry(settings: Settings, signals: Signals) -> Telemetry | None:
     from tenantry.ops.otel import Telemetry
 
     return Telemetry(settings.otlp_endpoint, settings.service, VERSION, signals.store)
+
+
+def _recorder(settings: Settings, lines: RequestLines, stack: AsyncExitStack) -> Recorder | None:
+    """In development: what `/_dev` shows of the last requests. In production that room is not even imported."""
+    if settings.env != "development":
+        return None
+    from tenantry.dev import Recorder
+
+    recorder = Recorder(lines)
+    stack.callback(recorder.close)
+    return recorder
+
+
+def _desk(settings: Settings, recorder: Recorder, pool: Pool, stack: AsyncExitStack) -> Desk:
+    from tenantry.dev import Desk
+    from tenantry.ops.metrics.collect import VERSION
+
+    recorder.watch(pool)
+    desk = Desk(settings, recorder, pool, VERSION)
+    stack.callback(desk.close)
+    return desk
 
 
 def _limits(settings: Settings) -> Limits:

@@ -45,6 +45,8 @@ class TenantryError(Exception):
     remedy: ClassVar[str] = ""
     section: ClassVar[str | None] = None
     is_public: ClassVar[bool] = False
+    example: ClassVar[dict[str, Any]] = {}
+    """Fields for its page: the words as they are said, of one case."""
 
     fields: dict[str, Any]
 
@@ -63,7 +65,9 @@ class TenantryError(Exception):
         return self.remedy.format_map(self.fields)
 
     def __str__(self) -> str:
-        return f"{self.code} {self.message}" + (f"\n{self.advice}" if self.remedy else "")
+        where = self.fields.get("where")
+        place = f"\nAt {where}" if where and where not in self.message else ""
+        return f"{self.code} {self.message}" + (f"\n{self.advice}" if self.remedy else "") + place
 
 
 # ------------------------------------------------------------------ what handlers raise, and clients see
@@ -337,30 +341,44 @@ class StatementNotRun(BuilderError):
     code = "STATEMENT_NOT_RUN"
     says = "{procedure} made a statement ({where}) and never ran it. All of the request was rolled back."
     remedy = "Write await before it, or return it."
+    example: ClassVar[dict[str, Any]] = {"procedure": "notes.add", "where": "desk/notes.py:58"}
 
 
 class SqlRefused(BuilderError):
     code = "SQL_REFUSED"
     says = "{procedure} ({where}): {why}."
     remedy = "{cure}"
+    example: ClassVar[dict[str, Any]] = {
+        "procedure": "notes.search", "where": "desk/notes.py:41", "why": 'column "titel" does not exist. Table notes has "title"',
+        "cure": "Correct the name, or add the column: tenantry db new add_titel",
+    }  # fmt: skip
 
 
 class SqlBuiltAtRunTime(BuilderError):
     code = "SQL_BUILT_AT_RUN_TIME"
     says = "{procedure} ({where}) ran SQL that is not a constant: input could become SQL. It was not sent."
     remedy = 'Use $1, or: sql("… where title = {{}}", title)'
+    example: ClassVar[dict[str, Any]] = {"procedure": "notes.find", "where": "desk/notes.py:33"}
 
 
 class SqlType(BuilderError):
     code = "SQL_TYPE"
-    says = "{procedure} ({where}): ${number} is {pg} in PostgreSQL, the value is {python}."
+    says = "{procedure} ({where}): ${number} is {pg} in PostgreSQL, {name} is {python}."
     remedy = "{cure}"
+    example: ClassVar[dict[str, Any]] = {
+        "procedure": "notes.search", "where": "desk/notes.py:41", "number": 1, "pg": "uuid", "name": "project_id", "python": "str",
+        "cure": "Annotate project_id as UUID.",
+    }  # fmt: skip
 
 
 class RowShape(BuilderError):
     code = "ROW_SHAPE"
     says = "{procedure}: {type} needs {missing}, the statement gives {given}."
-    remedy = "Select {missing}, or give {type}.{missing} a default."
+    remedy = "{cure}"
+    example: ClassVar[dict[str, Any]] = {
+        "procedure": "notes.search", "where": "desk/notes.py:41", "type": "Note", "missing": "created_at", "given": "id, body",
+        "cure": "Select created_at, or give Note.created_at a default.",
+    }  # fmt: skip
 
 
 class TooManyRows(BuilderError):
@@ -376,9 +394,12 @@ class IntTooWide(BuilderError):
 
 
 class MigrationMissing(BuilderError):
+    """`file` makes the table: `migrations/0003_comments.sql`."""
+
     code = "MIGRATION_MISSING"
     says = 'table "{table}" does not exist here; {file} makes it and is not applied.'
     remedy = "Run: tenantry db push"
+    example: ClassVar[dict[str, Any]] = {"table": "comments", "file": "migrations/0003_comments.sql"}
 
 
 class TransactionMixed(BuilderError):
@@ -420,7 +441,10 @@ class NotBuiltYet(BuilderError):
 class LoopBlocked(BuilderError):
     code = "LOOP_BLOCKED"
     says = "{procedure} held the worker for {ms} ms in {call} ({where}); every other request waited."
-    remedy = "Use an async client, or: await ctx.thread({call}, …)"
+    remedy = "Use an async client, or: await ctx.thread({call}{arguments})"
+    example: ClassVar[dict[str, Any]] = {
+        "procedure": "notes.escalate", "ms": 412, "call": "requests.get", "where": "desk/notes.py:63", "arguments": ", url",
+    }  # fmt: skip
 
 
 class PublishRefused(BuilderError):
@@ -445,6 +469,7 @@ class UnknownRole(BuilderError):
     code = "UNKNOWN_ROLE"
     says = '{procedure} asks for role "{role}"; there are owner, admin, member.'
     remedy = 'For finer rights: app.permission("{procedure}", least="member", says="…"), then can="{procedure}"'
+    example: ClassVar[dict[str, Any]] = {"procedure": "notes.add", "role": "editor", "where": "desk/notes.py:52"}
 
 
 class PermissionUnknown(BuilderError):
@@ -457,6 +482,7 @@ class NameClash(BuilderError):
     code = "NAME_CLASH"
     says = "{name} is defined at {first} and {second}."
     remedy = 'Rename one, or give it name="…".'
+    example: ClassVar[dict[str, Any]] = {"name": "notes.add", "first": "desk/notes.py:52", "second": "desk/extra.py:9"}
 
 
 class HandlerShape(BuilderError):
@@ -484,6 +510,7 @@ class RoleTooStrong(StartError):
     says = '{setting} signs in as "{role}", {why}, whom no policy binds. Not serving.'
     remedy = "Use platform: tenantry db url"
     section = "rls-policy-violations"
+    example: ClassVar[dict[str, Any]] = {"setting": "DATABASE_URL", "role": "postgres", "why": "a superuser"}
 
 
 class LogsBindValues(StartError):
@@ -493,6 +520,18 @@ class LogsBindValues(StartError):
         "As superuser: alter role platform in database {database} set log_parameter_max_length = 0;"
         " or set TENANTRY_ALLOW_LOGGED_BIND_VALUES=1 if the log is safe."
     )
+
+
+class AppBroken(StartError):
+    """The application's own code fails while it is loaded: a syntax error, a name that is not there. `excerpt` is the line at fault."""
+
+    code = "APP_BROKEN"
+    says = "{where}: {kind}: {why}{excerpt}"
+    remedy = "Mend it; under serve --reload it is taken as soon as the file is saved, and what served before goes on until then."
+    example: ClassVar[dict[str, Any]] = {
+        "where": "desk/notes.py:12", "kind": "SyntaxError", "why": "'(' was never closed",
+        "excerpt": "\n    return ctx.db.all(Note,\n                     ^",
+    }  # fmt: skip
 
 
 class ResourcesFailed(StartError):
@@ -542,6 +581,7 @@ class TableNotProtected(StartError):
     code = "TABLE_NOT_PROTECTED"
     says = '{file}:{line} makes table "{table}", and no policy guards it: every tenant could read every row. Nothing was changed.'
     remedy = "Add: select tenantry.protect('{table}');  If all tenants share it, read-only: select tenantry.share('{table}', 'why');"
+    example: ClassVar[dict[str, Any]] = {"file": "0007_tags.sql", "line": 1, "table": "tags"}
 
 
 class IsolationBroken(StartError):

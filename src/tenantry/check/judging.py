@@ -20,7 +20,7 @@ from tenantry.db import params as pg
 from tenantry.db.failures import error_of
 from tenantry.db.page import order_of, paged
 from tenantry.db.plan import Plan
-from tenantry.db.rows import FITS, Rows, base_of, fields_of
+from tenantry.db.rows import FITS, Rows, base_of, fields_of, python_of
 from tenantry.db.scan import tokens, without_end
 from tenantry.db.sql import text_of
 from tenantry.db.trip import Outcome
@@ -143,7 +143,7 @@ class Judge:
         if found.kind == "run":
             return
         columns = [((described.fname(i) or b"").decode(), described.ftype(i)) for i in range(described.nfields)]
-        Rows(found.type, columns, procedure=found.procedure)
+        Rows(found.type, columns, procedure=found.procedure, where=found.where)
         sources = {
             name: self.columns.get((described.ftable(i), described.ftablecol(i))) for i, (name, _) in enumerate(columns)
         }
@@ -172,13 +172,13 @@ class Judge:
             value = found.text.values[number]
             oid = described.param_type(number)
             if value.is_known and not fits(value.kind, oid):
-                wanted = _python(oid)
+                wanted = python_of(oid) or "str"
                 error = SqlType(
                     procedure=found.procedure, where=found.where, number=number + 1, pg=pg.TYPE_NAMES.get(oid, oid),
-                    python=getattr(base_of(_plain(value.kind)), "__name__", str(value.kind)), cure=f"Annotate {value.source} as {wanted}.",
+                    python=getattr(base_of(_plain(value.kind)), "__name__", str(value.kind)), name=value.source,
+                    cure=f"Annotate {value.source} as {wanted}.",
                 )  # fmt: skip
-                said = error.message.replace("the value is", f"{value.source} is")
-                yield Finding("error", error.code, found.procedure, found.where, said, error.advice)
+                yield Finding("error", error.code, found.procedure, found.where, error.message, error.advice)
 
     def _fields(
         self, found: Found, sources: dict[str, Column | None], columns: list[tuple[str, int]], *, is_joined: bool
@@ -254,10 +254,6 @@ def _plain(kind: Any) -> Any:
         arms = [arm for arm in get_args(kind) if arm not in (types.NoneType, msgspec.UnsetType)]
         return arms[0] if len(arms) == 1 else kind
     return kind
-
-
-def _python(oid: int) -> str:
-    return next((kind.__name__ for kind, oids in FITS.items() if oid in oids), "str")
 
 
 def _takes_none(kind: Any) -> bool:

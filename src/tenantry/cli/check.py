@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from tenantry.cli.place import load, migrations, ready, say, show
+from tenantry.cli.place import load, ready, say, show
 from tenantry.settings import Settings
 
 
@@ -19,6 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
     import psycopg
 
     from tenantry.check import Finding, Judge, Unseen, loose_routers, statements
+    from tenantry.db.migrate import maker_of
     from tenantry.errors import BuilderError
 
     started = time.perf_counter()
@@ -37,18 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     folder = Path(str(module.__file__)).parent
     findings += loose_routers(app, folder)
     settings, _ = ready(given)
-    files = [one for one in migrations(settings) if one.kind == "application"]
-
-    def makes(table: str) -> str | None:
-        wanted = table.rpartition(".")[2].lower()
-        for file in files:
-            words = file.text.lower().replace('"', "").replace("if not exists ", "").replace("public.", "")
-            if f"create table {wanted} " in words or f"create table {wanted}(" in words:
-                return f"migrations/{file.name}"
-        return None
-
     with psycopg.connect(settings.urls().platform.reveal(), autocommit=True) as connection:
-        findings += Judge(connection, makes).judge(found)
+        findings += Judge(connection, partial(maker_of, settings.migrations)).judge(found)
     seen = [one for one in found if not isinstance(one, Unseen)]
     unseen = [one for one in found if isinstance(one, Unseen)]
     took = time.perf_counter() - started

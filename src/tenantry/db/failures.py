@@ -48,6 +48,8 @@ _PLAIN: dict[str, str] = {
 }
 
 
+NO_FILE = "no migration here, or one that"
+"""In MigrationMissing's words, where no file is known that makes the table."""
 Constraints = Mapping[str, tuple[list[str], str | None]]
 """Of each constraint its columns, and its comment. PostgreSQL keeps the key from the error where row security holds."""
 
@@ -157,7 +159,7 @@ def _of_builder(failure: WireFailure, procedure: str, where: str) -> TenantryErr
         return TooManyRows(procedure=procedure, where=where)
     if state == "42P01":
         table = re.search(r'"([^"]+)"', said)
-        return MigrationMissing(table=table.group(1) if table else "?", file="no migration here, or one that")
+        return MigrationMissing(table=table.group(1) if table else "?", file=NO_FILE)
     if state == "42703":
         unknown = _unknown_column(failure, procedure, where)
         if unknown is not None:

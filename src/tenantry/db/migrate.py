@@ -72,6 +72,26 @@ def application_migrations(folder: Path) -> list[Migration]:
     return [Migration(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.sql"))]
 
 
+_CREATES = re.compile(
+    r'^\s*create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?(?:"?public"?\s*\.\s*)?("[^"]+"|[\w$]+)',
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def tables_made(text: str) -> list[str]:
+    """The tables that a migration creates, as PostgreSQL knows them: folded to small letters unless quoted."""
+    return [name[1:-1] if name[0] == '"' else name.lower() for name in _CREATES.findall(text)]
+
+
+def maker_of(folder: Path, table: str) -> str | None:
+    """The application's migration that creates a table, `migrations/0003_comments.sql`; None where there is none."""
+    wanted = table.removeprefix("public.")
+    for one in application_migrations(folder):
+        if wanted in tables_made(one.text):
+            return f"{folder.name}/{one.name}"
+    return None
+
+
 def push(
     admin: DatabaseUrl, migrations: Sequence[Migration], *, urls: Urls | None = None, repairs: Sequence[str] = (),
     is_repairing: bool = True, permissions: Mapping[str, tuple[str, str]] | None = None,

@@ -52,6 +52,7 @@ class WrongType(Exception):
     def __init__(self, number: int, oid: int, value: Any) -> None:
         """The value itself is not kept."""
         self.number = number
+        self.oid = oid
         self.pg = TYPE_NAMES.get(oid, f"type {oid}")
         self.python = type(value).__name__
         super().__init__(number)

@@ -11,14 +11,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from tenantry.db import params as pg
-from tenantry.db.failures import Constraints, error_of
+from tenantry.db.failures import NO_FILE, error_of
 from tenantry.db.page import COMMON_LIMITS, cursor_of, not_ours, order_of, paged, values_of
 from tenantry.db.params import Dumper, WrongType
-from tenantry.db.rows import Rows, base_of, transformer_of
+from tenantry.db.rows import Rows, base_of, python_of, transformer_of
 from tenantry.db.scan import ALLOWED, first_keyword, tokens, without_end
 from tenantry.db.sql import Sql, check_numbers, constant, text_of
 from tenantry.db.trip import Query, Shape, WireError, WireFailure
-from tenantry.errors import NotFound, SqlRefused, SqlType, TenantryError, TooManyRows
+from tenantry.errors import MigrationMissing, NotFound, SqlRefused, SqlType, TenantryError, TooManyRows
 
 if TYPE_CHECKING:
     from psycopg.pq import abc
@@ -42,8 +42,8 @@ class Plan:
     """One statement of one procedure. `prepare` asks PostgreSQL once; then `dump` and `load` cost no I/O."""
 
     __slots__ = (
-        "dumper", "is_sure", "is_write", "kind", "missing", "operation", "order", "procedure", "query", "raw", "read_only", "rows", "text",
-        "transformer", "type", "where",
+        "dumper", "is_sure", "is_write", "kind", "missing", "names", "operation", "order", "procedure", "query", "raw", "read_only", "rows",
+        "text", "transformer", "type", "where",
     )  # fmt: skip
 
     def __init__(self, kind: Kind, type_: Any, text: str, *, procedure: str, where: str, read_only: bool) -> None:
@@ -67,6 +67,8 @@ class Plan:
         self.dumper: Dumper | None = None
         self.rows: Rows | None = None
         self.transformer: Any = None
+        self.names: tuple[str | None, ...] = ()
+        """What the values were called where the statement was first made, for an error's words; None where that is not known."""
         self.is_sure = True
         name = getattr(base_of(type_), "__name__", "")
         is_named = isinstance(base_of(type_), type) and base_of(type_).__module__ not in (
@@ -95,9 +97,9 @@ class Plan:
         try:
             shape = await (describe or pool.describe)(self.raw)
         except WireError as error:
-            raise self.error(error.failure, pool.constraints) from None
+            raise self.error(error.failure, pool) from None
         if self.kind != "run":
-            self.rows = Rows(self.type, shape.columns, procedure=self.procedure)
+            self.rows = Rows(self.type, shape.columns, procedure=self.procedure, where=self.where)
         if not self.read_only and self.kind == "page":
             self.is_sure = False
         elif not self.read_only and self.kind != "run":
@@ -142,15 +144,13 @@ class Plan:
         try:
             return self.dumper.dump(values)
         except WrongType as wrong:
-            cure = f"Annotate the parameter as what {wrong.pg} takes, or cast it in the statement."
+            named = self.names[wrong.number - 1] if wrong.number <= len(self.names) else None
+            meant = python_of(wrong.oid)
             raise SqlType(
-                procedure=self.procedure,
-                where=self.where,
-                number=wrong.number,
-                pg=wrong.pg,
-                python=wrong.python,
-                cure=cure,
-            ) from None
+                procedure=self.procedure, where=self.where, number=wrong.number, pg=wrong.pg, python=wrong.python,
+                name=named or "the value",
+                cure=f"Annotate {named} as {meant}." if named and meant else f"Give what {wrong.pg} takes, or cast it in the statement.",
+            ) from None  # fmt: skip
         except TypeError as error:
             raise SqlRefused(
                 procedure=self.procedure, where=self.where, why=str(error), cure="Give one value each."
@@ -176,12 +176,16 @@ class Plan:
             return transformer.load_rows(0, 1, make)[0] if count else None
         return transformer.load_rows(0, count, make)
 
-    def error(self, failure: WireFailure, constraints: Constraints) -> TenantryError:
+    def error(self, failure: WireFailure, pool: Pool) -> TenantryError:
         """A failed trip of this statement, as an error."""
-        return error_of(
+        error = error_of(
             failure, procedure=self.procedure, where=self.where, read_only=self.read_only, missing=self.missing,
-            constraints=constraints,
+            constraints=pool.constraints,
         )  # fmt: skip
+        if isinstance(error, MigrationMissing):
+            table = error.fields["table"]
+            return MigrationMissing(table=table, file=pool.makes(table) or NO_FILE, where=self.where)
+        return error
 
 
 class PagePlan(Plan):
@@ -240,7 +244,14 @@ MOST_PLANS = 20_000
 
 
 def plan_of(
-    kind: Kind, type_: Any, text: str | Sql, *, procedure: str, read_only: bool, frame: FrameType
+    kind: Kind,
+    type_: Any,
+    text: str | Sql,
+    given: tuple[object, ...],
+    *,
+    procedure: str,
+    read_only: bool,
+    frame: FrameType,
 ) -> tuple[Plan, tuple[Any, ...]]:
     """The plan of a statement, and the values that its Sql carries. Raises SqlBuiltAtRunTime, SqlRefused."""
     key = (kind, type_, text if isinstance(text, str) else text.parts, procedure, read_only)
@@ -248,6 +259,7 @@ def plan_of(
     if found is None:
         whole, where = _text(text, procedure, frame)
         found = Plan(kind, type_, whole, procedure=procedure, where=where, read_only=read_only)
+        found.names = _names_of(given if isinstance(text, str) else text.values, frame)
         _keep(key, found)
     return found, () if isinstance(text, str) else text.values
 
@@ -255,6 +267,7 @@ def plan_of(
 def page_plan_of(
     type_: Any,
     text: str | Sql,
+    given: tuple[object, ...],
     by: str,
     after: str | None,
     limit: int,
@@ -282,6 +295,7 @@ def page_plan_of(
         )
         found.order = order
         found.has_limit = written is not None
+        found.names = _names_of(given if isinstance(text, str) else text.values, frame)
         _keep(key, found)
     assert isinstance(found, PagePlan)  # keys of pages begin with "page"
     return found, () if isinstance(text, str) else text.values
@@ -292,13 +306,20 @@ def _keep(key: Any, plan: Plan) -> None:
         _plans[key] = plan
 
 
+def _names_of(values: tuple[object, ...], frame: FrameType) -> tuple[str | None, ...]:
+    """Of each value the one local name that it had, `project_id`; None where there is none, or there are several."""
+    local = {name: one for name, one in frame.f_locals.items() if one is not None}
+    found = [[name for name, one in local.items() if one is value] for value in values]
+    return tuple(names[0] if len(names) == 1 else None for names in found)
+
+
 def _text(text: str | Sql, procedure: str, frame: FrameType) -> tuple[str, str]:
     if isinstance(text, Sql):
         wrong = check_numbers(text.parts, len(text.values))
         if wrong is not None:
             raise SqlRefused(procedure=procedure, where=text.where, why=wrong, cure="Use one of the two.")
         return text_of(text.parts), text.where
-    return text, constant(text, frame)
+    return text, constant(text, frame, procedure)
 
 
 def cursor_values(plan: PagePlan, after: str, first: int) -> list[Any]:

@@ -10,6 +10,7 @@ import asyncio
 import logging
 import random
 from collections import deque
+from collections.abc import Callable
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,8 @@ from tenantry.errors import DatabaseNotReady, TenantryError, TransactionHeld
 
 if TYPE_CHECKING:
     from tenantry.db.outbox import Outlet
+    from tenantry.db.plan import Plan
+    from tenantry.db.trip import Entry
     from tenantry.settings import DatabaseUrl
     from tenantry.signals import Signals
 
@@ -103,10 +106,13 @@ class Pool:
         self.wait_seconds = wait_ms / 1000
         self.idle_seconds = idle_ms / 1000
         self.slow_ms = float("inf")
-        """A statement that takes longer has its line in the log, with its procedure."""
+        self.tell_slow: Callable[[Entry, Plan, Trip, float], None] = self._log_slow
+        """A statement that takes longer than `slow_ms` is told to this: a line in the log, with its procedure."""
         self.told_held_seconds = float("inf")
         """A transaction that lies idle for so long has its line in the log: in development, before it costs anybody anything."""
         self.deadline_ms = deadline_ms
+        self.makes: Callable[[str], str | None] = lambda _: None
+        """Which migration makes a table that is not here, for the words of an error."""
         self.signals = signals
         self.is_accounts = not enters
         self.connections: set[Connection] = set()
@@ -441,6 +447,9 @@ class Pool:
                     connection.abandon(connection.ticket, was_held=True)
             elif self.is_old(connection, now) and connection in self.idle:
                 connection.die("replaced: it was old")
+
+    def _log_slow(self, entry: Entry, plan: Plan, trip: Trip, took_ms: float) -> None:
+        self.log.warning("slow statement: %s (%s) took %.0f ms", plan.procedure, plan.where, took_ms)
 
     @staticmethod
     def is_old(connection: Connection, now: float) -> bool:

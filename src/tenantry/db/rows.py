@@ -43,6 +43,13 @@ FITS: dict[type, frozenset[int]] = {
 _NOT_TEXT: frozenset[int] = frozenset[int]().union(*FITS.values()) | {pg.JSON, pg.JSONB, pg.TIMESTAMP}
 
 
+def python_of(oid: int) -> str | None:
+    """The Python type that a column's or parameter's type is annotated with; None where it has none of its own."""
+    if oid in (pg.TEXT, pg.VARCHAR, pg.BPCHAR, pg.NAME):
+        return "str"
+    return next((kind.__name__ for kind, oids in FITS.items() if oid in oids), None)
+
+
 def base_of(kind: Any) -> Any:
     """`Annotated[str, …] | None` → str; what is no plain type stays as it is."""
     while True:
@@ -87,13 +94,14 @@ class Rows:
     make: Make
     wire: Make
 
-    __slots__ = ("columns", "has_wide", "is_plain", "kind", "make", "procedure", "wire")
+    __slots__ = ("columns", "has_wide", "is_plain", "kind", "make", "procedure", "where", "wire")
 
-    def __init__(self, kind: Any, columns: Sequence[tuple[str, int]], *, procedure: str) -> None:
+    def __init__(self, kind: Any, columns: Sequence[tuple[str, int]], *, procedure: str, where: str) -> None:
         """Raises RowShape when the columns do not fit."""
         self.kind = kind
         self.columns = tuple(columns)
         self.procedure = procedure
+        self.where = where
         self.has_wide = any(oid == pg.INT8 for _, oid in columns)
         fields = fields_of(kind)
         if fields is None:
@@ -102,12 +110,14 @@ class Rows:
         given = {name: (place, oid) for place, (name, oid) in enumerate(columns)}
         missing = [name for name, (_, needed) in fields.items() if needed and name not in given]
         if missing:
-            raise RowShape(
-                procedure=procedure,
-                type=kind.__name__,
-                missing=", ".join(missing),
-                given=", ".join(n for n, _ in columns),
+            names = ", ".join(missing)
+            defaults = (
+                f"{kind.__name__}.{names} a default" if len(missing) == 1 else f"them defaults in {kind.__name__}"
             )
+            raise RowShape(
+                procedure=procedure, where=where, type=kind.__name__, missing=names, given=", ".join(n for n, _ in columns),
+                cure=f"Select {names}, or give {defaults}.",
+            )  # fmt: skip
         names = [name for name in fields if name in given]
         # A __post_init__ may refuse what PostgreSQL took: Python must see such a row before the commit.
         self.is_plain = (
@@ -123,7 +133,10 @@ class Rows:
 
     def _scalar(self, kind: Any) -> None:
         if len(self.columns) == 0 and kind is not NoneType:
-            raise RowShape(procedure=self.procedure, type=str(kind), missing="a column", given="none")
+            raise RowShape(
+                procedure=self.procedure, where=self.where, type=str(kind), missing="a column", given="none",
+                cure="Add a returning clause, or use run().",
+            )  # fmt: skip
         base = base_of(kind)
         if get_origin(base) is dict or base is dict:
             names = [name for name, _ in self.columns]
@@ -146,8 +159,8 @@ class Rows:
         if base is str:
             if oid in _NOT_TEXT:
                 raise RowShape(
-                    procedure=self.procedure, type=f"{name}: str", missing="text",
-                    given=f"{name} as {pg.TYPE_NAMES.get(oid, oid)}",
+                    procedure=self.procedure, where=self.where, type=f"{name}: str", missing="text",
+                    given=f"{name} as {pg.TYPE_NAMES.get(oid, oid)}", cure=_annotate(name, oid, "text"),
                 )  # fmt: skip
             return True
         wanted = FITS.get(base) if isinstance(base, type) else None
@@ -161,8 +174,9 @@ class Rows:
             and oid not in (pg.JSON, pg.JSONB)
         ):
             raise RowShape(
-                procedure=self.procedure, type=f"{name}: {base.__name__}",
+                procedure=self.procedure, where=self.where, type=f"{name}: {base.__name__}",
                 missing=" or ".join(sorted(pg.TYPE_NAMES[o] for o in wanted)), given=f"{name} as {pg.TYPE_NAMES[oid]}",
+                cure=_annotate(name, oid, pg.TYPE_NAMES[min(wanted)]),
             )  # fmt: skip
         return False
 
@@ -171,6 +185,11 @@ class Rows:
         for place, (name, oid) in enumerate(self.columns):
             if oid == pg.INT8 and any(row[place] is not None and abs(row[place]) > MAX_SAFE for row in rows):
                 raise IntTooWide(procedure=self.procedure, column=name)
+
+
+def _annotate(name: str, oid: int, wanted: str) -> str:
+    meant = python_of(oid)
+    return f"Annotate {name} as {meant}, or select {name}::{wanted}." if meant else f"Select {name}::{wanted}."
 
 
 def _as_dict(names: list[str], row: tuple[Any, ...]) -> dict[str, Any]:

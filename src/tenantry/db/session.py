@@ -117,7 +117,7 @@ class Statements:
         if self.blocks:
             raise TransactionMixed(procedure=self.entry.procedure)
         plan, own = page_plan_of(
-            type_, text, by, after, limit, procedure=self.entry.procedure, read_only=self.entry.read_only,
+            type_, text, values, by, after, limit, procedure=self.entry.procedure, read_only=self.entry.read_only,
             frame=sys._getframe(1),  # pyright: ignore[reportPrivateUsage]
         )  # fmt: skip
         if own and values:
@@ -131,7 +131,7 @@ class Statements:
             raise TransactionMixed(procedure=self.entry.procedure)
         entry = self.entry
         plan, own = plan_of(
-            kind, type_, text, procedure=entry.procedure, read_only=entry.read_only,
+            kind, type_, text, values, procedure=entry.procedure, read_only=entry.read_only,
             frame=sys._getframe(2),  # pyright: ignore[reportPrivateUsage]
         )  # fmt: skip
         if own and values:
@@ -219,6 +219,20 @@ class Statements:
             self.membership = trip.membership
         return trip.result
 
+    async def raw(self, query: Query, params: list[bytes | None], formats: list[Any], *, where: str) -> abc.PGresult:
+        """Run a text of Tenantry's own in this transaction, with values as they go over the wire. For `/_dev`, never for a handler."""
+        trip = self._trip(query=query, params=params, formats=formats, begins=True)
+        await self._over(trip)
+        if trip.failure is not None:
+            self.broken = error_of(
+                trip.failure, procedure=self.entry.procedure, where=where, read_only=self.entry.read_only
+            )
+            raise self.broken
+        if self.connection is None:
+            self.connection, self.ticket, self.membership = trip.connection, trip.ticket, trip.membership
+        assert trip.result is not None  # it succeeded
+        return trip.result
+
     def _trip(self, *, begins: bool = False, entry: Entry | None = None, describes: bool = False, **rest: Any) -> Trip:
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         is_first = begins and self.connection is None
@@ -268,7 +282,7 @@ class Statements:
                 shares.learn(self.entry.credential, trip.entered.get_value(0, 0))
         signals.statement(plan.operation, outcome, took_ms)
         if took_ms > self.pool.slow_ms:
-            self.pool.log.warning("slow statement: %s (%s) took %.0f ms", plan.procedure, plan.where, took_ms)
+            self.pool.tell_slow(self.entry, plan, trip, took_ms)
         if trip.entered is not None:
             self.entered = trip.entered
             if signals.times_entering():
@@ -285,7 +299,7 @@ class Statements:
         """The error of a failed trip; a row that a policy refused is counted."""
         if failure.source_function == "ExecWithCheckOptions" and failure.sqlstate == "42501":
             self._violated(plan, table_of(failure))
-        return plan.error(failure, self.pool.constraints)
+        return plan.error(failure, self.pool)
 
     def _violated(self, plan: Plan, table: str) -> None:
         """A policy refused a row: counted, and named in the log only: who, where, and which statement, by its fingerprint."""

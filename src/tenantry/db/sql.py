@@ -188,15 +188,13 @@ def quoted(name: str) -> str:
 # ------------------------------------------------------------------ the guard
 
 
-def constant(text: str, frame: FrameType | None) -> str:
-    """Where this constant stands (`notes.py:41`). Raises SqlBuiltAtRunTime if no code from `frame` outwards has it.
+def constant(text: str, frame: FrameType | None, procedure: str = "A handler") -> str:
+    """Where this constant stands (`desk/notes.py:41`). Raises SqlBuiltAtRunTime if no code from `frame` outwards has it.
 
     It must be in the constants of a running function or module body, or a global that one of them names (also in a module,
     class, list or dict so named). An f-string and a `+` of variables are neither.
     """
     known = _constants.get(text)
-    if known is not None:
-        return known
     first = frame
     while frame is not None:
         if _has(frame, text):
@@ -205,7 +203,9 @@ def constant(text: str, frame: FrameType | None) -> str:
                 _constants[text] = where
             return where
         frame = frame.f_back
-    raise SqlBuiltAtRunTime(procedure="A handler", where="?" if first is None else place(first))
+    if known is not None:
+        return known
+    raise SqlBuiltAtRunTime(procedure=procedure, where="?" if first is None else place(first))
 
 
 def place(frame: FrameType) -> str:

@@ -32,6 +32,8 @@ _FOREIGN = (
     str(Path(__file__).parents[1]),
 )
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\(")
+MOST_ARGUMENTS = 60
+"""Characters of a call's arguments that the cure repeats."""
 log = logging.getLogger("tenantry.request")
 
 
@@ -40,6 +42,8 @@ class Place(Struct, frozen=True):
 
     procedure: str
     call: str
+    arguments: str
+    """As they are written: `url, timeout=3`; `…` where they are long, or no call is on the line."""
     where: str
 
 
@@ -73,7 +77,10 @@ class LoopWatch:
         seen, self._seen = self._seen, None
         if seen is not None:
             took_ms = round((now - self._seen_at) * 1000)
-            error = LoopBlocked(procedure=seen.procedure, ms=took_ms, call=seen.call, where=seen.where)
+            error = LoopBlocked(
+                procedure=seen.procedure, ms=took_ms, call=seen.call, where=seen.where,
+                arguments=f", {seen.arguments}" if seen.arguments else "",
+            )  # fmt: skip
             log.warning("%s", error, extra={"error": error})
         self._at = now
         self._timer = self._loop.call_later(BEAT_SECONDS, self._beat)
@@ -98,10 +105,24 @@ def found_in(frame: FrameType | None, paths: Mapping[CodeType, str]) -> Place | 
         if path is not None:
             line = line or frame
             text = linecache.getline(line.f_code.co_filename, line.f_lineno)
-            call = _CALL.search(text)
+            call, arguments = call_on(text)
             name = Path(line.f_code.co_filename)
             return Place(
-                path, call[1] if call else line.f_code.co_name, f"{name.parent.name}/{name.name}:{line.f_lineno}"
-            )
+                path, call or line.f_code.co_name, arguments, f"{name.parent.name}/{name.name}:{line.f_lineno}"
+            )  # fmt: skip
         frame = frame.f_back
     return None
+
+
+def call_on(text: str) -> tuple[str, str]:
+    """The first call on a line of source, `requests.get` and `url`; ("", "…") where there is none."""
+    found = _CALL.search(text)
+    if found is None:
+        return "", "…"
+    depth, start = 1, found.end()
+    for at in range(start, len(text)):
+        depth += (text[at] in "([{") - (text[at] in ")]}")
+        if depth == 0:
+            inside = text[start:at].strip()
+            return found[1], inside if len(inside) <= MOST_ARGUMENTS else "…"
+    return found[1], "…"

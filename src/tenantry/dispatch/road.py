@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from tenantry.dispatch.events import EventStream
     from tenantry.dispatch.sockets import WebSocket
     from tenantry.dispatch.watch import SessionWatch
-    from tenantry.logs import RequestLines
     from tenantry.signals import Signals
 
 log = logging.getLogger("tenantry.request")
@@ -47,6 +46,28 @@ class Spans(Protocol):
         ...
 
 
+class Lines(Protocol):
+    """Has a line of every call that is over: the log, and in development `/_dev` before it."""
+
+    def add(
+        self, procedure: str, status: int, code: str | None, began: float, ended: float, inside: Any, request_id: str, headers: Headers,
+    ) -> None:  # fmt: skip
+        """See `logs.RequestLines.add`."""
+        ...
+
+
+class Developer(Protocol):
+    """Who is told of every error in development, and knows why new code does not start."""
+
+    def failed(self, error: BaseException, path: str | None, request_id: str) -> None:
+        """A call, or a whole request (no path), fails with this."""
+        ...
+
+    def stale(self) -> str:
+        """Why the code that is on disk does not serve; empty where it does."""
+        ...
+
+
 class Road(Struct, frozen=True):
     """What every request needs."""
 
@@ -54,7 +75,7 @@ class Road(Struct, frozen=True):
     pool: Pool
     accounts: Pool
     signals: Signals
-    lines: RequestLines | None
+    lines: Lines | None
     """Where each call has its line in the log; None for none."""
     resources: Any
     origins: frozenset[str]
@@ -70,11 +91,19 @@ class Road(Struct, frozen=True):
     hooks: Hooks = Hooks()
     spans: Spans | None = None
     """Who is told of every call that is over; None for nobody."""
+    developer: Developer | None = None
+    """In development `/_dev`; None in production."""
 
     def facts(self, error: BaseException, path: str | None, request_id: str, place: Place | None) -> dict[str, Any]:
         """The error shape of whatever was raised, with what the application adds to its data."""
         is_development = self.is_development if place is None else place.is_development
         facts = shape(error, path, request_id=request_id, is_development=is_development)
+        if self.developer is not None and is_development:
+            self.developer.failed(error, path, request_id)
+            stale = self.developer.stale()
+            if stale:
+                facts["data"]["reload"] = stale
+                facts["data"].setdefault("help", stale)
         add = self.hooks.error_data
         if add is not None and isinstance(error, Exception):
             try:

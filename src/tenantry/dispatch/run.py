@@ -437,6 +437,8 @@ class Run:
     def note(self, error: BaseException) -> None:
         """Log what the client does not hear. A builder's mistake speaks for itself; anything else needs its trace."""
         trace = None if isinstance(error, BuilderError) else error
+        if isinstance(error, BuilderError) and error.fields.get("procedure") == "A handler":
+            error.fields["procedure"] = self.call.path  # sql(…) does not know whose it is
         request_id = self.visit.request_id
         extra = {"error": error, "request_id": request_id}
         log.error(

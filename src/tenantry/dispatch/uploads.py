@@ -40,7 +40,7 @@ async def uploaded(procedure: Procedure[..., Any], request: Request, media: str)
         raise InvalidInput(message, data={"issues": [{"path": [], "code": "invalid_type", "message": message}]})
     if media == "octets":
         return (Octets(inflow),)
-    parts = _parts(inflow, request.header(b"content-type") or b"")
+    parts = parts_of(inflow, request.header(b"content-type") or b"")
     if schema.takes_whole_form:
         return (Form(parts),)
     fields: dict[str, list[str]] = {}
@@ -138,7 +138,7 @@ class _Reader:
         return queue.popleft()
 
 
-async def _parts(inflow: Inflow, content_type: bytes) -> AsyncIterator[Field | File]:
+async def parts_of(inflow: Inflow, content_type: bytes) -> AsyncIterator[Field | File]:
     """Every part in order. A file that was not read to its end is passed over."""
     reader = _Reader(inflow, _boundary(content_type))
     while True:

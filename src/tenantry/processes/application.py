@@ -1,13 +1,15 @@
-"""The application that a command or a process was given as `module:variable`."""
+"""The application that a command or a process was given as `module:variable`; what is wrong in its code is told with file and line."""
 
 from __future__ import annotations
 
 import importlib
+import linecache
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from tenantry.errors import StartError
+from tenantry.errors import AppBroken, StartError, TenantryError
 from tenantry.settings import Settings
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class AppNotFound(StartError):
 
 
 def load(name: str | None, settings: Settings) -> Tenantry[Any]:
-    """The application `module:variable`. Raises AppNotFound; mistakes of its own code pass as they are."""
+    """The application `module:variable`. Raises AppNotFound, AppBroken; errors of ours pass as they are."""
     wanted = name or settings.app
     if wanted is None:
         raise AppNotFound(app="No application", why="none was named")
@@ -34,12 +36,42 @@ def load(name: str | None, settings: Settings) -> Tenantry[Any]:
         sys.path.insert(0, str(Path.cwd()))
     try:
         found = getattr(importlib.import_module(module), variable or "app", None)
+    except TenantryError:
+        raise
     except ModuleNotFoundError as error:
         if error.name != module.split(".")[0] and error.name != module:
-            raise
+            raise broken(error) from error
         raise AppNotFound(app=wanted, why=f"there is no module {error.name}") from None
+    except Exception as error:
+        raise broken(error) from error
     from tenantry.app import Tenantry
 
     if not isinstance(found, Tenantry):
         raise AppNotFound(app=wanted, why=f"{variable or 'app'} is no Tenantry application")
     return cast("Tenantry[Any]", found)
+
+
+_OWN = str(Path(__file__).parents[1])
+
+
+def broken(error: Exception) -> AppBroken:
+    """What is wrong in the application's code: its innermost line that is not a library's."""
+    if isinstance(error, SyntaxError) and error.filename:
+        text, line, why = error.text or "", error.lineno or 1, error.msg
+        file, column = error.filename, (error.offset or 1) - 1
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [one for one in frames if not _is_foreign(one.filename)] or list(frames[-1:])
+        file, line = (ours[-1].filename, ours[-1].lineno or 1) if ours else ("?", 1)
+        text, why, column = linecache.getline(file, line), str(error), -1
+    shown = text.rstrip().lstrip()
+    mark = f"\n    {' ' * max(0, column - (len(text) - len(text.lstrip())))}^" if column >= 0 else ""
+    path = Path(file)
+    where = f"{path.parent.name}/{path.name}:{line}".removeprefix("/")
+    return AppBroken(
+        where=where, kind=type(error).__name__, why=why, excerpt=f"\n    {shown}{mark}" if shown else ""
+    )  # fmt: skip
+
+
+def _is_foreign(file: str) -> bool:
+    return file.startswith(("<", _OWN, sys.base_prefix)) or "site-packages" in file

@@ -12,7 +12,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any
 
-from tenantry.errors import BuilderError, DatabaseNotReady, SettingsFaulty, StartError
+from tenantry.errors import BuilderError, DatabaseNotReady, MigrationMissing, SettingsFaulty, StartError
 from tenantry.processes.application import load
 from tenantry.processes.channel import from_argument
 from tenantry.processes.orders import Orders, settings_for
@@ -52,7 +52,7 @@ def prepare(orders: Orders) -> dict[str, str]:
 
 
 def _migrate(settings: Settings, admin: DatabaseUrl, app: Tenantry[Any]) -> None:
-    from tenantry.db.migrate import push, status
+    from tenantry.db.migrate import push, status, tables_made
     from tenantry.tenancy import REPAIRS, holes
 
     files = migrations(settings)
@@ -62,6 +62,10 @@ def _migrate(settings: Settings, admin: DatabaseUrl, app: Tenantry[Any]) -> None
         return
     if settings.is_given("DATABASE_ADMIN_URL"):
         found = status(admin, files, holes)
+        ours = [file for file in files if file.kind == "application" and file.name in found.waiting]
+        made = next(((tables[0], file.name) for file in ours if (tables := tables_made(file.text))), None)
+        if made is not None:
+            raise MigrationMissing(table=made[0], file=f"{settings.migrations.name}/{made[1]}")
         if found.waiting or found.changed:
             why = f"{len(found.waiting)} migrations are not applied, {len(found.changed)} were edited afterwards"
             raise DatabaseNotReady(why=why, cure="Run: tenantry db status, then tenantry db push")

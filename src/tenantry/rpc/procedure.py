@@ -92,7 +92,8 @@ class Procedure(Generic[P, R]):
         self.type: Type = type
         self.scope: Scope = scope
         self.handler = handler
-        self.where = f"{Path(code.co_filename).name}:{code.co_firstlineno}"
+        file = Path(code.co_filename)
+        self.where = f"{file.parent.name}/{file.name}:{code.co_firstlineno}".removeprefix("/")
         self.is_generator = inspect.isasyncgenfunction(handler)
         self.is_async = self.is_generator or inspect.iscoroutinefunction(handler)
         self.never_waits = scope == "public" and self.is_async and not self.is_generator and not _waits(code)
@@ -109,7 +110,7 @@ class Procedure(Generic[P, R]):
         self.middleware: tuple[Callable[..., Any], ...] = ()
         """What runs around the handler, the outermost first: the application's, then its router's."""
         if role is not None and role not in ROLES:
-            raise UnknownRole(procedure=path, role=role)
+            raise UnknownRole(procedure=path, role=role, where=self.where)
         self.need = None if scope != "tenant" else can or role or "member"
         self._read_signature()
 

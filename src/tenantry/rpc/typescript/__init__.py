@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tenantry.rpc.typescript.program import Transformer, declarations
+from tenantry.rpc.typescript.program import Transformer, declarations, texts_of
 from tenantry.rpc.typescript.session import AUTH_MODULE
 
-__all__ = ["AUTH_MODULE", "Transformer", "declarations"]
+__all__ = ["AUTH_MODULE", "Transformer", "declarations", "texts_of"]

@@ -91,6 +91,19 @@ def declarations(
     return "\n".join(part for part in parts if part)
 
 
+def texts_of(procedure: Procedure[..., Any]) -> tuple[str, str, str]:
+    """One procedure's input and output as TypeScript, and the models that they name: for people to read."""
+    reader = Reader(is_superjson=False)
+    signature = _signature(reader, procedure)
+    names = names_of(reader.named)
+
+    def name_of(what: Any, mode: Mode) -> str:
+        return names[what, mode]
+
+    models = _models(reader.named, names, name_of, uses_tracked=reader.uses_tracked)
+    return text_of(signature.input, name_of), text_of(signature.output, name_of), models
+
+
 # ------------------------------------------------------------------ procedures
 
 
