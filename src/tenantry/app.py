@@ -476,6 +476,7 @@ class _Open:
             )
             self._serve(app, road, telemetry, desk)
             self._begin(table, stack)
+            _open_door(settings, stack)
             self.stack = stack.pop_all()
         return self
 
@@ -641,6 +642,17 @@ def _note_tenants(pool: Pool, settings: Settings, stack: AsyncExitStack) -> None
     notes = TenantNotes(pool, settings.home)
     notes.start()
     stack.callback(notes.stop)
+
+
+def _open_door(settings: Settings, stack: AsyncExitStack) -> None:
+    """For `tenantry heap`, `profile` and `slow`: a socket that sleeps until somebody knocks."""
+    from tenantry.db.plan import known
+    from tenantry.ops.inspect import Door
+    from tenantry.ops.inspect.works import works
+
+    door = Door(settings.home, works(known))
+    door.start()
+    stack.callback(door.stop)
 
 
 def _lines(settings: Settings, signals: Signals, stack: AsyncExitStack, procedures: dict[str, str]) -> RequestLines:

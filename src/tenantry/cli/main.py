@@ -154,6 +154,7 @@ def make_parser() -> argparse.ArgumentParser:
     top = _command(commands, "top", "top:run", "a live picture of what goes on", "tenantry top --once")
     top.add_argument("--once", action="store_true", help="print it once")
     top.add_argument("--interval", type=float, default=1.0, metavar="SECONDS", help="between two looks (default: 1)")
+    _looking_inside(commands)
     shell = _command(
         commands, "shell", "shell:run", "Python with await, as one member of one tenant; READ ONLY, and audited",
         "tenantry shell --as ann@acme.example notes:app", has_json=False,
@@ -321,6 +322,52 @@ def _backups(commands: Any) -> None:
         one.add_argument(
             "--folder", type=Path, metavar="FOLDER", help="of the backups (default: backups in TENANTRY_HOME)"
         )
+
+
+def _looking_inside(commands: Any) -> None:
+    """Memory and time of a running worker."""
+    from tenantry.cli.inspecting import seconds
+
+    heap = commands.add_parser("heap", help="the memory of a running worker, and what grew").add_subparsers(
+        required=True, metavar="ACTION"
+    )
+    taken = _command(
+        heap,
+        "snapshot",
+        "heap:snapshot",
+        "count what it holds, in steps of 2 ms",
+        "tenantry heap snapshot --worker all",
+    )
+    compared = _command(
+        heap, "compare", "heap:compare", "what grew between two snapshots (default: the last two of one worker)",
+        "tenantry heap compare 20261125-040000-4711 20261125-041000-4711",
+    )  # fmt: skip
+    compared.add_argument("earlier", nargs="?", help="name, or file")
+    compared.add_argument("later", nargs="?", help="name, or file (default: the newest)")
+    listed = _command(heap, "list", "heap:list_", "the snapshots that are kept", "tenantry heap list")
+    watched = _command(
+        heap, "watch", "heap:watch", "the lines that allocate what stays, from now on (tracemalloc)",
+        "tenantry heap watch --seconds 60",
+    )  # fmt: skip
+    watched.add_argument("--seconds", type=seconds, default=30.0, help="how long (default: 30)")
+    watched.add_argument("--top", type=_count, default=10, help="how many lines (default: 10)")
+    watched.add_argument("--frames", type=_count, default=4, help="how many callers of each (default: 4)")
+    for one in (taken, compared, listed):
+        one.add_argument(
+            "--folder", type=Path, metavar="FOLDER", help="of the snapshots (default: heap in TENANTRY_HOME)"
+        )
+    profiled = _command(
+        commands, "profile", "profile:run", "where the time of a running worker goes, and a flame graph",
+        "tenantry profile --seconds 10 --worker all",
+    )  # fmt: skip
+    profiled.add_argument("--seconds", type=seconds, default=10.0, help="how long, 300 at most (default: 10)")
+    profiled.add_argument("--rate", type=_count, default=100, help="samples a second (default: 100)")
+    profiled.add_argument("--threads", action="store_true", help="all threads, not only the loop's")
+    profiled.add_argument(
+        "--to", type=Path, metavar="FOLDER", help="for its files (default: profiles in TENANTRY_HOME)"
+    )
+    for one in (taken, watched, profiled):
+        one.add_argument("--worker", metavar="PID", help="a process id, or all (default: the first worker)")
 
 
 def _drills(commands: Any) -> None:

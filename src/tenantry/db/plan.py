@@ -243,6 +243,14 @@ MOST_PLANS = 20_000
 """Statements of one process; an application has hundreds. Beyond it plans are made anew each time: slower, never wrong."""
 
 
+def known() -> list[dict[str, str]]:
+    """The statements that this process has made plans of: procedure, place in the code, and text as PostgreSQL hears it."""
+    return [
+        {"procedure": plan.procedure, "where": plan.where, "text": plan.query.text.decode()}
+        for plan in list(_plans.values())
+    ]
+
+
 def plan_of(
     kind: Kind,
     type_: Any,

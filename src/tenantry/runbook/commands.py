@@ -105,7 +105,7 @@ COMMANDS: tuple[Typed, ...] = (
   ORDER BY mean_exec_time DESC
   LIMIT 10;
 \"""", "psql", "wrong", "By mean it finds the rare report and not what costs most: order by `total_exec_time`, or `where calls >= 20`. Of other roles platform sees `<insufficient privilege>`.", r"mean_exec_time"),
-    Typed(SLOW, "pm2 monit", "pm2", "right", "Of the process that PM2 started, not of the workers: `tenantry top` shows all."),
+    Typed(SLOW, "pm2 monit", "pm2", "right", "Of the process that PM2 started, not of the workers: `tenantry top` shows all, `tenantry profile` where their time goes."),
     Typed(SLOW, f"""{PSQL} "
   SELECT schemaname, tablename, attname
   FROM pg_stats
@@ -123,7 +123,7 @@ COMMANDS: tuple[Typed, ...] = (
 
     Typed(MEMORY, "pm2 list", "pm2", "right", "Status, restarts, and the memory of the supervisor."),
     Typed(MEMORY, 'pm2 logs platform-api --lines 100 | grep "Heap"', "pm2", "wrong", "It never ends: add `--nostream`. Each worker writes a `Heap` line a minute."),
-    Typed(MEMORY, "node --heap-prof packages/api/dist/index.js", "system", "wrong", "It profiles a Node program, started anew. Here the `Heap` lines show what grows."),
+    Typed(MEMORY, "node --heap-prof packages/api/dist/index.js", "system", "wrong", "It profiles a Node program, started anew. Right, of the worker that runs: `tenantry heap snapshot`, later once more, then `tenantry heap compare`; `tenantry heap watch` names the lines."),
     Typed(MEMORY, f"""{PSQL} "
   SELECT COUNT(*), state
   FROM pg_stat_activity

@@ -270,9 +270,9 @@ SECTION = Section(
             Remedy(
                 "look-at-statement",
                 "M",
-                'tenantry top; psql -c "explain (generic_plan) …"   # 16 and later',
+                "tenantry slow; tenantry slow --plan N --tenant SLUG",
                 "none",
-                "Its plan, and the index that it may want.",
+                "Whose statement it is, its plan as that tenant, and the index that it may want.",
                 who="builder",
             ),
             frozenset({"procedure-slow"}),
@@ -281,7 +281,14 @@ SECTION = Section(
             "procedure-slow",
             "{path} is slow: p95 {p95} ms.",
             _procedure,
-            Remedy("look-at-procedure", "M", "tenantry top; grep slow_statement in the log", "none", who="builder"),
+            Remedy(
+                "look-at-procedure",
+                "M",
+                "tenantry profile; tenantry slow; grep slow_statement in the log",
+                "none",
+                "profile shows Python's time by procedure, with a flame graph; slow shows the database's.",
+                who="builder",
+            ),
         ),
         Cause(
             "procedure-fails",
@@ -303,7 +310,7 @@ SECTION = Section(
             Remedy(
                 "look-at-scans",
                 "M",
-                "explain (generic_plan) …   # of the statements that name it",
+                "tenantry slow; tenantry slow --plan N   # of the statements that name it",
                 "none",
                 who="builder",
             ),

@@ -62,7 +62,7 @@ def _enough(values: dict[str, object]) -> bool:
 
 RELOAD = Remedy(
     "reload-for-memory", "S", "pm2 reload platform-api", "none",
-    "Workers are replaced one by one. No limit yet? pm2 restart platform-api --max-memory-restart 500M, or TENANTRY_MEMORY_LIMIT.",
+    "First, if there is time: tenantry heap snapshot; what grew is gone with the worker. Workers are replaced one by one. No limit yet? pm2 restart platform-api --max-memory-restart 500M, or TENANTRY_MEMORY_LIMIT.",
     hands.reload_api, Verification(COUNTS.name, "below 80 % of the limit", _enough, 30.0),
 )  # fmt: skip
 
@@ -120,7 +120,9 @@ SECTION = Section(
         ),
     ),
     prose=(
-        "`node --heap-prof` profiles a Node program; here each worker writes a `Heap` line a minute (`rss_mb`, `py_mb`, `objects`, `series`, `pool`). "
+        "`node --heap-prof` profiles a Node program; here each worker writes a `Heap` line a minute (`rss_mb`, `py_mb`, `objects`, `series`, `pool`), and what grows is shown "
+        "of the running worker: `tenantry heap snapshot`, minutes later once more, then `tenantry heap compare` (by type, and by the name of what holds it); "
+        "`tenantry heap watch --seconds 60` names the lines that allocate what stays. No value is read, and requests go on. "
         "`pm2 logs platform-api --lines 100 | grep Heap` never ends: add `--nostream`. PM2 sees the memory of the process that it started, not of its children: the "
         'supervisor watches the workers, and replaces one above the limit gracefully. "Should see mostly idle connections" is right; `idle in transaction` is the leak. '
         "The metrics are bounded: 2,000 series a worker, whatever happens."
