@@ -41,8 +41,8 @@ class Member:
         self.most = most
         self.floor: Place | None = None
         """What lies up to here it has had; None once the channel has passed it."""
-        self.seen: dict[bytes, int] = {}
-        """Ids, each with its place, that came before it began and are passed by the horizon only now."""
+        self.seen: frozenset[Place] = frozenset()
+        """Places that came before it began and are passed by the horizon only now."""
         self.queue: deque[Event] = deque()
         self.waiting: asyncio.Future[None] | None = None
         self.error: TenantryError | None = None
@@ -51,12 +51,12 @@ class Member:
         """Queue what is new; one that takes too slowly is told, and holds nobody."""
         if self.floor is not None or self.seen:
             floor, seen = self.floor, self.seen
-            events = [e for e in events if (floor is None or e.place > floor) and e.place[3] not in seen]
+            events = [e for e in events if (floor is None or e.place > floor) and e.place not in seen]
             at = self.channel.after
             if at is not None and floor is not None and at > floor:
                 self.floor = None
-            if at is not None and seen and at[0] > max(seen.values()):
-                self.seen = {}
+            if at is not None and seen and at > max(seen):
+                self.seen = frozenset()
         if len(self.queue) + len(events) > self.most:
             self.end(SlowConsumer())
             return
@@ -152,7 +152,7 @@ class Channel:
         assert self.after is not None  # somebody is live
         try:
             async with self.hub.reads:
-                page = await read(self.hub.pool, member.entry, self.topic, self.after)
+                page = await read(self.hub.pool, member.entry, self.topic, self.after, await self.hub.marks())
         except REFUSED as error:
             self.hub.watch.refuse(member, error)
             self.is_moved = True

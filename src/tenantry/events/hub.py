@@ -21,6 +21,7 @@ from tenantry.errors import SubscriptionsClosed, TenantryError
 from tenantry.events.channel import Channel
 from tenantry.events.keeper import Keeper
 from tenantry.events.listener import Listener
+from tenantry.events.marks import Marks
 from tenantry.events.subscription import Subscription
 from tenantry.events.watch import Watch
 from tenantry.rpc import Tracked
@@ -59,6 +60,7 @@ class Hub:
         self.channels: dict[tuple[UUID, str], Channel] = {}
         self._by_key: dict[bytes, Channel] = {}
         self._salt: bytes | None = None
+        self._marks: Marks | None = None
         self._untold: dict[tuple[UUID, str], None] = {}
         self._horizon = NOW
         self._polls: asyncio.Event = asyncio.Event()
@@ -90,6 +92,13 @@ class Hub:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
+
+    async def marks(self) -> Marks:
+        """What writes and reads the ids of events. Asks the database, the first time. Raises TenantryError when it is away."""
+        if self._marks is None:
+            await self._learn_salt()
+        assert self._marks is not None  # made with the salt
+        return self._marks
 
     def check_open(self) -> None:
         """Raises SubscriptionsClosed while the worker stops."""
@@ -184,7 +193,10 @@ class Hub:
 
     async def _learn_salt(self) -> None:
         rows = await self.accounts.fetch("select tenantry.event_salt()")
+        if self._salt is not None:
+            return  # learned by another task meanwhile
         self._salt = rows[0][0]
+        self._marks = Marks(rows[0][0])
         for (tenant, topic), channel in self.channels.items():
             self._by_key[self._key(tenant, topic)] = channel
         self.listener.start()

@@ -1,7 +1,7 @@
 """Reading events: the two statements, and what comes back as plain values. No loop, no subscribers here.
 
-A place is (place, at, n, id): the order of a topic's events, the same for every reader for ever (0011_events.sql). Values travel
-binary, so a place is compared in Python as PostgreSQL compares it.
+A place is (place, at, n, id): the order of a topic's events, the same for every reader for ever (0011_events.sql); clients have it sealed
+(`marks`). Values travel binary, so a place is compared in Python as PostgreSQL compares it.
 """
 
 from __future__ import annotations
@@ -9,17 +9,16 @@ from __future__ import annotations
 import asyncio
 import struct
 from typing import TYPE_CHECKING, Any
-from uuid import UUID
 
 from msgspec import Struct
 
 from tenantry.db import Entry, Pool, Query, Trip, error_of
 from tenantry.errors import EventsGone
+from tenantry.events.marks import Place
 
 if TYPE_CHECKING:
+    from tenantry.events.marks import Marks
     from tenantry.identity import Membership
-
-Place = tuple[int, int, int, bytes]
 
 PAGE = 500
 """Events of one read."""
@@ -33,17 +32,22 @@ select pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot())::text::bigi
 
 # Above the horizon, and seen already: what a subscriber that begins now must not be given when the horizon has passed it.
 BEGIN = Query(f"""
-select h.horizon, h.gone, e.place, e.id
+select h.horizon, h.gone, e.place, e.at, e.n, e.id
   from ({_STATE}) h
   left join lateral (
-        select e.place, e.id from tenantry.events e where e.topic = $1::text and e.place >= h.horizon limit {MOST_ABOVE}
+        select e.place, e.at, e.n, e.id
+          from tenantry.events e
+         where e.topic = $1::text and e.place >= h.horizon
+         limit {MOST_ABOVE}
        ) e on true
 """)  # noqa: S608 - constants
 
 RESUME = Query(f"""
 select h.horizon, h.gone, e.place, e.at, e.n, e.id
   from ({_STATE}) h
-  left join tenantry.events e on e.id = $1::uuid
+  left join tenantry.events e
+    on e.topic = $1::text
+   and (e.place, e.at, e.n, e.id) = ($2::bigint, $3::timestamptz, $4::integer, $5::uuid)
 """)  # noqa: S608 - constants
 
 READ = Query(f"""
@@ -74,10 +78,10 @@ class Event:
 
     __slots__ = ("_decoded", "id", "place", "raw")
 
-    def __init__(self, place: Place, raw: bytes) -> None:
+    def __init__(self, place: Place, id_: str, raw: bytes) -> None:
         """`raw` is its JSON."""
         self.place = place
-        self.id = str(UUID(bytes=place[3]))
+        self.id = id_
         self.raw = raw
         self._decoded: dict[Any, Any] | None = None
 
@@ -102,11 +106,11 @@ class Page(Struct, frozen=True):
 
 
 class Beginning(Struct, frozen=True):
-    """Where a subscription begins, in which tenant, as what role; `seen` are ids above its horizon that came before it."""
+    """Where a subscription begins, in which tenant, as what role; `seen` are places above its horizon that came before it."""
 
     membership: Membership
     after: Place
-    seen: dict[bytes, int]
+    seen: frozenset[Place]
 
 
 def start_of(horizon: int) -> Place:
@@ -114,45 +118,45 @@ def start_of(horizon: int) -> Place:
     return (horizon, *_BEGINNING)
 
 
-async def begin(pool: Pool, entry: Entry, topic: str, after: str | None) -> Beginning:
+async def begin(pool: Pool, entry: Entry, topic: str, after: str | None, marks: Marks) -> Beginning:
     """Enter, and find where to begin: now, or after an event. Raises EventsGone, and what entering raises."""
     if after is None:
         membership, rows = await _carried(pool, entry, BEGIN, [topic.encode()], [0])
         horizon = _int8.unpack(rows.get_value(0, 0))[0]
-        seen = {
-            bytes(id_): _int8.unpack(rows.get_value(row, 2))[0]
-            for row in range(rows.ntuples)
-            if (id_ := rows.get_value(row, 3)) is not None
-        }
+        is_empty = rows.get_value(0, 2) is None
+        seen = frozenset(() if is_empty else (_place(rows, row, 2) for row in range(rows.ntuples)))
         return Beginning(membership, start_of(horizon), seen)
-    try:
-        last = UUID(after)
-    except ValueError:
-        raise EventsGone from None
-    membership, rows = await _carried(pool, entry, RESUME, [last.bytes], [1])
+    last = marks.read(topic, after)
+    if last is None:
+        raise EventsGone
+    membership, rows = await _carried(pool, entry, RESUME, _at(topic, last), _AT_FORMATS)
     if rows.get_value(0, 2) is None:
         raise EventsGone
-    return Beginning(membership, _place(rows, 0, 2), {})
+    return Beginning(membership, last, frozenset())
 
 
-async def read(pool: Pool, entry: Entry, topic: str, after: Place) -> Page:
+async def read(pool: Pool, entry: Entry, topic: str, after: Place, marks: Marks) -> Page:
     """What came after a place, in order. Raises EventsGone when some of it is no longer kept, and what entering raises."""
-    params: list[bytes | None] = [
-        topic.encode(),
-        _int8.pack(after[0]),
-        _int8.pack(after[1]),
-        _int4.pack(after[2]),
-        after[3],
-    ]
-    _, rows = await _carried(pool, entry, READ, params, [0, 1, 1, 1, 1])
+    _, rows = await _carried(pool, entry, READ, _at(topic, after), _AT_FORMATS)
     get = rows.get_value
     horizon, gone = _int8.unpack(get(0, 0))[0], _int8.unpack(get(0, 1))[0]
     if gone >= after[0]:
         raise EventsGone
-    is_empty = get(0, 3) is None
-    events = [] if is_empty else [Event(_place(rows, row, 3), get(row, 7)) for row in range(rows.ntuples)]
+    events: list[Event] = []
+    if get(0, 3) is not None:
+        for row in range(rows.ntuples):
+            place = _place(rows, row, 3)
+            events.append(Event(place, marks.write(topic, place), get(row, 7)))
     is_full = len(events) == PAGE
     return Page(events, events[-1].place if is_full else max(after, start_of(horizon)), is_full, get(0, 2) == b"\x01")
+
+
+_AT_FORMATS = [0, 1, 1, 1, 1]
+
+
+def _at(topic: str, place: Place) -> list[bytes | None]:
+    """The parameters that name a topic and a place."""
+    return [topic.encode(), _int8.pack(place[0]), _int8.pack(place[1]), _int4.pack(place[2]), place[3]]
 
 
 async def look(pool: Pool, entry: Entry) -> str:

@@ -44,7 +44,7 @@ class Subscription(Generic[T]):
         self._place: Place | None = None
         self._tenant: UUID | None = None
         self._role = ""
-        self._seen: dict[bytes, int] = {}
+        self._seen: frozenset[Place] = frozenset()
         self._member: Member | None = None
         self._missed: deque[Event] = deque()
         self._last: TenantryError | None = None
@@ -91,8 +91,9 @@ class Subscription(Generic[T]):
     async def _begin(self) -> None:
         hub = self._hub
         hub.check_open()
+        marks = await hub.marks()
         async with hub.reads:
-            began = await begin(hub.pool, self._entry, self._topic, self._after)
+            began = await begin(hub.pool, self._entry, self._topic, self._after, marks)
         tenant = began.membership.tenant_id
         # From here on in this tenant only, whatever becomes of the session.
         self._entry = msgspec.structs.replace(self._entry, tenant=tenant)
@@ -106,10 +107,11 @@ class Subscription(Generic[T]):
         hub = self._hub
         hub.check_open()
         assert self._place is not None  # begun
+        marks = await hub.marks()
         async with hub.reads:
-            page = await read(hub.pool, self._entry, self._topic, self._place)
+            page = await read(hub.pool, self._entry, self._topic, self._place, marks)
         self._place = page.after
-        self._missed.extend(event for event in page.events if event.place[3] not in self._seen)
+        self._missed.extend(event for event in page.events if event.place not in self._seen)
         if not page.is_full:
             self._join(page.after)
 
