@@ -335,7 +335,7 @@ class Served:
         """Answer one request."""
         state = self._app._state  # pyright: ignore[reportPrivateUsage]
         if state is None:
-            respond(_not_open())
+            respond(not_open())
             return None
         return state.handle(request, respond)
 
@@ -351,7 +351,7 @@ class Served:
     def upgrade(self, request: Request) -> Response | Accept:
         """A request for a WebSocket."""
         state = self._app._state  # pyright: ignore[reportPrivateUsage]
-        return _not_open() if state is None else state.dispatcher.upgrade(request)
+        return not_open() if state is None else state.dispatcher.upgrade(request)
 
 
 def _settings_of(factory: Callable[..., Any] | None) -> type[Settings]:
@@ -369,7 +369,8 @@ def _settings_of(factory: Callable[..., Any] | None) -> type[Settings]:
     return kind if isinstance(kind, type) and issubclass(kind, Settings) else Settings
 
 
-def _not_open() -> Response:
+def not_open() -> Response:
+    """The answer of a server that is starting or stopping."""
     from tenantry.http import Response
 
     return Response(503, _NOT_OPEN, [(b"retry-after", b"1")])

@@ -137,6 +137,12 @@ class TenantSuspended(Forbidden):
 
 
 class NotFound(RpcError):
+    """No such row, as far as this caller's tenant goes. In a test of `tenantry.testing` a row of another tenant is told by a note:
+
+    "The row exists, in tenant globex; you called as ann@acme.example, in acme. If that was the point, this test passes with
+    pytest.raises(NotFound)." Over a wire nobody hears it.
+    """
+
     code = trpc = "NOT_FOUND"
     says = "Not found."
 

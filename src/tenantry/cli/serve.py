@@ -24,6 +24,8 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.demo and settings.env == "development":
             run_demo(port)
         name = arguments.app or settings.app
+        if settings.env == "development":
+            tell(f"Procedures, forms, requests: {url}/_dev")
         tell(f"Serving {name} on {url}{settings.base_path}   (Ctrl-C ends it)")
 
     reloading = None

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from tenantry.dev.desk import Desk
 from tenantry.dev.record import Recorder
+from tenantry.dev.waiting import stand_in
 
-__all__ = ["Desk", "Recorder"]
+__all__ = ["Desk", "Recorder", "stand_in"]

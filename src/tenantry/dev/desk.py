@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 from collections.abc import Callable
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +21,8 @@ from tenantry.dev.people import NOBODY, people
 from tenantry.dev.procedure_page import WHO, Answer, home, procedure_page
 from tenantry.dev.record import Fault, Recorder, excerpt
 from tenantry.dev.request_page import request_list, request_page
+from tenantry.dev.stale import Stale
+from tenantry.dev.static import STATIC, static
 from tenantry.errors import RpcError, TenantryError
 from tenantry.http import TOO_LARGE, Response
 from tenantry.rpc.typescript import texts_of
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from tenantry.settings import Settings
 
 AS = "tenantry_dev_as"
-STATIC = {"desk.css": b"text/css; charset=utf-8", "desk.js": b"text/javascript; charset=utf-8"}
 log = logging.getLogger("tenantry.request")
 
 
@@ -53,8 +52,7 @@ class Desk:
         self.caller: Caller | None = None
         self.procedures: dict[str, Procedure[..., Any]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._static = {name: files("tenantry.dev").joinpath("static", name).read_bytes() for name in STATIC}
-        self._stale: tuple[float, str] = (0.0, "")
+        self._stale = Stale(settings.home)
 
     # ------------------------------------------------------------------ what the road asks (`dispatch.road.Developer`)
 
@@ -63,18 +61,8 @@ class Desk:
         self.recorder.failed(error, path, request_id)
 
     def stale(self) -> str:
-        """Why the code that is on disk does not serve, as the supervisor wrote it; empty where it does."""
-        try:
-            path = self.settings.home / "run" / "supervisor.json"
-            changed = path.stat().st_mtime
-            if changed != self._stale[0]:
-                state: dict[str, Any] = json.loads(path.read_text("utf-8"))
-                last: dict[str, Any] = state.get("reload") or {}
-                is_ours = state.get("pid") == os.getppid()
-                self._stale = changed, str(last.get("why", "")) if is_ours and not last.get("ok", True) else ""
-        except (OSError, ValueError):
-            return ""
-        return self._stale[1]
+        """Why the code that is on disk does not serve; empty where it does."""
+        return self._stale()
 
     # ------------------------------------------------------------------ requests
 
@@ -108,7 +96,7 @@ class Desk:
             return None
         rest = request.path[len(ROOT) :].strip("/")
         if rest in STATIC:
-            respond(Response(200, self._static[rest], [(b"content-type", STATIC[rest]), *HEADERS]))
+            respond(Response(200, static(rest), [(b"content-type", STATIC[rest]), *HEADERS]))
             return None
         if rest == "state":
             state = msgspec.json.encode({"stale": self.stale(), "worker": os.getpid()})

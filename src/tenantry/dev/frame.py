@@ -88,7 +88,7 @@ def code_block(text: str, label: str) -> str:
 def excerpt_block(lines: Iterable[tuple[int, str, bool]]) -> str:
     """Lines of source with their numbers, the one at fault marked."""
     shown = "".join(
-        f'<span class="line{" at" if is_it else ""}"><span class="no">{number}</span> {e(text)}</span>\n'
+        f'<span class="line{" at" if is_it else ""}"><span class="no">{number}</span> {e(text)}</span>'
         for number, text, is_it in lines
     )
     return f'<pre tabindex="0" class="source" aria-label="Source"><code>{shown}</code></pre>' if shown else ""

@@ -38,12 +38,12 @@ def home(view: View, people: list[Person]) -> str:
     for name, members in view.groups:
         rows = "".join(
             f'<tr data-name="{e(one.path.lower())}"><th scope="row"><a href="{link(one.path)}">{e(one.path)}</a></th><td>{badge(one.type)}</td>'
-            f'<td>{e(who_may(one))}</td><td class="docs">{e(one.docs.partition(chr(10))[0])}</td></tr>'
+            f'<td class="more">{e(who_may(one))}</td><td class="docs">{e(one.docs.partition(chr(10))[0])}</td></tr>'
             for one in members
         )
         parts.append(
             f'<section><h2>{e(name or "at the root")}</h2><div class="wide"><table><thead><tr><th scope="col">procedure</th><th scope="col">type</th>'
-            f'<th scope="col">who</th><th scope="col">what it does</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
+            f'<th scope="col" class="more">who</th><th scope="col">what it does</th></tr></thead><tbody>{rows}</tbody></table></div></section>'
         )
     return page(view, "Procedures", "".join(parts), here="Procedures")
 

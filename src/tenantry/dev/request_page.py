@@ -21,7 +21,7 @@ def request_list(view: View, calls: list[Recorded], who: Mapping[bytes, str], no
     body = (
         f'<h1>Requests</h1><p class="soft">The last {MOST_REQUESTS} of this worker, the newest first; a reload of the code begins anew.</p>'
         '<div class="wide"><table><thead><tr><th scope="col">when</th><th scope="col">procedure</th><th scope="col">status</th>'
-        '<th scope="col" class="n">ms</th><th scope="col" class="n">statements</th><th scope="col">as</th><th scope="col">what is wrong</th></tr></thead>'
+        '<th scope="col" class="n">ms</th><th scope="col" class="n more">statements</th><th scope="col" class="more">as</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
     return page(view, "Requests", body, here="Requests")
@@ -31,9 +31,10 @@ def _row(one: Recorded, who: Mapping[bytes, str], notices: list[Notice]) -> str:
     wrong = (
         one.fault.code if one.fault is not None else ", ".join(dict.fromkeys(n.text.split(" ", 1)[0] for n in notices))
     )
+    below = f'<div class="below">{e(wrong)}</div>' if wrong else ""
     return (
-        f'<tr><td>{e(clock(one.at))}</td><th scope="row"><a href="{ROOT}/requests/{one.number}">{e(one.path)}</a></th><td>{status_badge(one.status)}</td>'
-        f'<td class="n">{one.ms:.1f}</td><td class="n">{len(one.statements) + one.left_out}</td><td>{e(_caller(one, who))}</td><td>{e(wrong)}</td></tr>'
+        f'<tr><td>{e(clock(one.at))}</td><th scope="row"><a href="{ROOT}/requests/{one.number}">{e(one.path)}</a>{below}</th><td>{status_badge(one.status)}</td>'
+        f'<td class="n">{one.ms:.1f}</td><td class="n more">{len(one.statements) + one.left_out}</td><td class="more">{e(_caller(one, who))}</td></tr>'
     )
 
 
@@ -78,7 +79,7 @@ def _statement(one: Recorded, number: int, ran: Ran, plan: str | None) -> str:
 def fault_block(fault: Fault) -> str:
     """An error: code, words, cure, file and line, the source around it, the trace."""
     cure = f"<p><strong>{e(fault.cure)}</strong></p>" if fault.cure else ""
-    where = f"<p>At <code>{e(fault.where)}</code></p>" if fault.where else ""
+    where = f"<p>At <code>{e(fault.where)}</code></p>" if fault.where and fault.where not in fault.words else ""
     trace = f"<details><summary>Trace</summary>{code_block(fault.trace, 'Trace')}</details>" if fault.is_mistake else ""
     return (
         f'<div class="fault" role="note"><p><code class="code">{e(fault.code)}</code> <span class="words">{e(fault.words)}</span></p>{cure}{where}'

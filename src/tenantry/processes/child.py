@@ -20,7 +20,7 @@ from typing import Any, Literal
 from tenantry.processes.channel import Channel, Message
 from tenantry.processes.manager import children_environment
 
-Role = Literal["prepare", "worker", "watcher"]
+Role = Literal["prepare", "worker", "watcher", "stand_in"]
 State = Literal["starting", "ready", "draining", "gone"]
 
 
@@ -33,6 +33,8 @@ class Child:
         self.state: State = "starting"
         self.said: Message = {}
         self.why = ""
+        self.is_mendable = False
+        """Whether it failed for what saving a file of the application can mend."""
         self.started = self.beat_at = time.monotonic()
         loop = asyncio.get_running_loop()
         self.ready: asyncio.Future[bool] = loop.create_future()
@@ -94,6 +96,7 @@ class Child:
                 self._answer(is_ready=True)
             case "failed":
                 self.why = str(message.get("why", ""))
+                self.is_mendable = bool(message.get("mend"))
             case _:
                 self.said = message
 

@@ -13,7 +13,18 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
-from tenantry.errors import BuilderError, SettingsFaulty, StartError
+from tenantry.errors import (
+    AppBroken,
+    BuilderError,
+    IsolationBroken,
+    MigrationChanged,
+    MigrationFailed,
+    ResourcesFailed,
+    SettingsFaulty,
+    StartError,
+    TableNotProtected,
+    TenantryError,
+)
 from tenantry.processes.channel import Channel, Message, from_argument
 from tenantry.processes.orders import Orders
 
@@ -59,6 +70,20 @@ class Inside:
             self.end.set()
 
 
+def is_mended_by_saving(error: TenantryError) -> bool:
+    """Whether a start that failed so may go well when a file of the application is saved."""
+    code = (
+        AppBroken,
+        BuilderError,
+        IsolationBroken,
+        MigrationChanged,
+        MigrationFailed,
+        ResourcesFailed,
+        TableNotProtected,
+    )
+    return isinstance(error, code)
+
+
 def begin(lifeline: str) -> None:
     """Before the loop: leave the terminal's and PM2's signals to the supervisor, and do not outlive it."""
     # A terminal and PM2 send SIGINT to the whole tree, a closed terminal SIGHUP: the supervisor decides.
@@ -87,7 +112,7 @@ def run(work: Callable[[], Awaitable[None]], say_failed: list[Inside]) -> int:
         except (StartError, BuilderError) as error:
             sys.stderr.write(f"{error}\n")
             for inside in say_failed:
-                inside.say("failed", why=str(error))
+                inside.say("failed", why=str(error), mend=is_mended_by_saving(error))
             return 2 if isinstance(error, SettingsFaulty) else 1
         return 0
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tenantry.errors import BuilderError, DatabaseNotReady, MigrationMissing, SettingsFaulty, StartError
 from tenantry.processes.application import load
 from tenantry.processes.channel import from_argument
+from tenantry.processes.inside import is_mended_by_saving
 from tenantry.processes.orders import Orders, settings_for
 from tenantry.processes.place import migrations, ready
 
@@ -31,7 +32,8 @@ def main(arguments: list[str]) -> int:
         urls = prepare(orders)
     except (StartError, BuilderError) as error:
         sys.stderr.write(f"{error}\n")
-        end.sendall(json.dumps({"is": "failed", "why": str(error)}).encode() + b"\n")
+        failed = {"is": "failed", "why": str(error), "mend": is_mended_by_saving(error)}
+        end.sendall(json.dumps(failed).encode() + b"\n")
         return 2 if isinstance(error, SettingsFaulty) else 1
     end.sendall(json.dumps({"is": "prepared", "urls": urls}).encode() + b"\n")
     return 0

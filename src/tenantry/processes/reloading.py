@@ -27,10 +27,10 @@ class Reloading(Struct, frozen=True):
 
 
 class Change(Struct, frozen=True):
-    """Files that changed; `is_schema` when a migration is among them, so that the database is looked at first."""
+    """Files that changed; `looks` when a migration or `.env` is among them: the database, which may be another one, is looked at first."""
 
     names: tuple[str, ...]
-    is_schema: bool
+    looks: bool
 
 
 async def changes(reloading: Reloading, stop: asyncio.Event) -> AsyncIterator[Change]:
@@ -46,7 +46,7 @@ async def changes(reloading: Reloading, stop: asyncio.Event) -> AsyncIterator[Ch
         reloading.folder, watch_filter=ours, stop_event=stop, debounce=SETTLE_MS * 4, step=SETTLE_MS
     ):
         names = tuple(sorted(str(Path(path).relative_to(reloading.folder)) for _, path in found))
-        yield Change(names, any(name.endswith(".sql") for name in names))
+        yield Change(names, any(name.endswith((".sql", ".env")) for name in names))
 
 
 async def write_types(app: str | None, path: Path) -> None:

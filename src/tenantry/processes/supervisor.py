@@ -46,11 +46,15 @@ log = logging.getLogger("tenantry.supervisor")
 
 
 class StartFailed(Exception):
-    """The others could not be started; `code` is the exit code, and the words were said by who failed."""
+    """The others could not be started; `code` is the exit code, and the words were said by who failed.
 
-    def __init__(self, code: int, why: str) -> None:
+    `is_mendable`: saving a file of the application may mend it.
+    """
+
+    def __init__(self, code: int, why: str, *, is_mendable: bool = False) -> None:
         self.code = code
         self.why = why
+        self.is_mendable = is_mendable
         super().__init__(why)
 
 
@@ -148,18 +152,53 @@ class Supervisor:
         manager.say_ready()
 
     async def _start_all(self) -> None:
+        """Once; while files are followed, again with each change until it goes well."""
+        try:
+            await self._start_once()
+        except StartFailed as error:
+            if self._reloading is None or not error.is_mendable:
+                raise
+            await self._start_when_mended(self._reloading, error)
+        self._start_watcher()
+        if self._reloading is not None:
+            self._spare = self._spawn("worker")
+            self._task(self._follow(self._reloading))
+
+    async def _start_when_mended(self, reloading: Reloading, error: StartFailed) -> None:
+        """Somebody answers meanwhile, and says what is wrong."""
+        stand_in = self._spawn("stand_in")
+        self._leaving.add(stand_in)
+        stand_in.say(**self.orders.as_message())
+        self._note_reload(error.why)
+        log.error("waiting for it to be mended, and saved")
+        async for change in changes(reloading, self._is_draining):
+            log.info("changed: %s", ", ".join(change.names[:3]))
+            try:
+                await self._start_once()
+            except StartFailed as again:
+                self._note_reload(again.why)
+            else:
+                self._note_reload("")
+                stand_in.drain(0.5)
+                self._task(stand_in.end(0.5 + KILL_AFTER_SECONDS))
+                return
+
+    def _note_reload(self, why: str) -> None:
+        """What became of new code, for `tenantry status` and for `/_dev`."""
+        self._reloads += 1
+        self._last_reload = {"number": self._reloads, "ok": not why, "why": why}
+        self._write()
+
+    async def _start_once(self) -> None:
         urls = await self._prepare()
         self.orders = Orders(self.orders.app, self.orders.over, urls)
+        self.workers = [worker for worker in self.workers if worker.state != "gone"]
         self.workers += [self._spawn("worker") for _ in range(self.limits.workers - len(self.workers))]
         for worker in self.workers:
             worker.say(**self.orders.as_message())
         self._start_ops()
         for worker in self.workers:
             await self._until_ready(worker)
-        self._start_watcher()
-        if self._reloading is not None:
-            self._spare = self._spawn("worker")
-            self._task(self._follow(self._reloading))
 
     async def _follow(self, reloading: Reloading) -> None:
         """New workers for each change; what changes meanwhile is the next one."""
@@ -168,7 +207,7 @@ class Supervisor:
         async for change in changes(reloading, self._is_draining):
             log.info("changed: %s", ", ".join(change.names[:3]))
             if self._state == "ready" and (self._reload is None or self._reload.done()):
-                self._reload = self._task(self._reload_all(looks=change.is_schema))
+                self._reload = self._task(self._reload_all(looks=change.looks))
                 await asyncio.wait([self._reload])
                 if reloading.types is not None and self._last_reload.get("ok"):
                     self._task(write_types(self.orders.app, reloading.types))
@@ -177,6 +216,8 @@ class Supervisor:
         """Health and metrics on a thread of this process, which no handler can hold up."""
         from tenantry.ops import OpsListener
 
+        if self.ops is not None:
+            self.ops.stop()  # of a start that failed: what it listens to may be another database now
         self.ops = OpsListener(settings_for(self.orders), listener=self._ops_socket)
         self.ops.start()
 
@@ -197,10 +238,11 @@ class Supervisor:
             child.send(signal.SIGKILL)
             raise StartFailed(1, f"{child.role} was not ready after {START_SECONDS:.0f} s")
         code = await child.gone
-        raise StartFailed(code if code > 0 else 1, child.why or f"{child.role} ended with {_named(code)}")
+        why = child.why or f"{child.role} ended with {_named(code)}"
+        raise StartFailed(code if code > 0 else 1, why, is_mendable=child.is_mendable)
 
     def _spawn(self, role: Role) -> Child:
-        listener = self.held.listener if role == "worker" else None
+        listener = self.held.listener if role in ("worker", "stand_in") else None
         if role == "worker":
             self._numbers += 1
         return Child(role, self._numbers, listener, self._on_gone)
@@ -350,10 +392,8 @@ class Supervisor:
                     old.drain(1.0)
                 self._start_watcher()
             log.info("reloaded %d workers in %.1f s", len(self.workers), time.monotonic() - started)
-        self._reloads += 1
-        self._last_reload = {"number": self._reloads, "ok": not why, "why": why}
         self._state = "ready"
-        self._write()
+        self._note_reload(why)
         manager.say_ready()
 
     async def _replace(self, old: Child) -> None:
@@ -404,9 +444,7 @@ class Supervisor:
             await self._prepare()
         except StartFailed as error:
             log.error("restart refused, the old processes go on: %s", error.why)  # noqa: TRY400 - foreseen
-            self._reloads += 1
-            self._last_reload = {"number": self._reloads, "ok": False, "why": error.why}
-            self._write()
+            self._note_reload(error.why)
             return
         self.must_restart = True
         self._end(0)

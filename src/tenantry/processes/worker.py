@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
 
     async def work() -> None:
         inside.append(Inside(channel))
-        await _work(inside[0], int(number), _listener(listener))
+        await _work(inside[0], int(number), listener_of(listener))
 
     return run(work, inside)
 
@@ -57,7 +57,8 @@ def _load_libraries() -> None:
         import_module(name)
 
 
-def _listener(argument: str) -> socket.socket:
+def listener_of(argument: str) -> socket.socket:
+    """The listening socket that was inherited, by the argument that names it."""
     os.set_inheritable(int(argument), False)
     listener = socket.socket(fileno=int(argument))
     listener.setblocking(False)
