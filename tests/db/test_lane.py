@@ -233,8 +233,9 @@ async def test_of_thousands_in_flight_no_row_crosses(database: Database) -> None
         # A killed back end costs a request nothing: it is repeated, but for one that is hit three times. How many are hit, or find
         # the queue full meanwhile, is the machine's doing: that most of a quiet one's are answered is the benchmark's to show.
         assert any(code == "200" for _, code in codes), codes
+        # A tenant that makes most of the calls of a busy loop waits for its share of it, and is told so when that is too long.
         for what, code in codes:
-            assert code in wanted[what] | {"0", "SERVICE_UNAVAILABLE"}, codes
+            assert code in wanted[what] | {"0", "SERVICE_UNAVAILABLE", "TOO_MANY_REQUESTS"}, codes
         assert depths
         await whole(one)
     assert database.value("select not is_called from public.lane_numbers_n_seq")

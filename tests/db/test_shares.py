@@ -121,6 +121,34 @@ def _entry(token: str) -> Any:
     return Entry(token.encode(), True, None, None, "a.b", 1000)
 
 
+async def test_a_flood_of_quick_requests_is_paced_while_another_tenant_asks(database: Database, people: People) -> None:
+    async with opened(app, database, pool_size=4, pool_queue=1000) as one:
+        noisy, other = Client(one, people.acme.owner.token), Client(one, people.globex.owner.token)
+        await known(noisy, other)
+        pacing = pool_of(one).shares.pacing
+        is_over = False
+
+        async def flood() -> set[int]:
+            found = set[int]()
+            while not is_over:
+                found.add((await noisy.query("work.quick")).status)
+            return found
+
+        floods = [asyncio.create_task(flood()) for _ in range(60)]
+        async with asyncio.timeout(30):
+            while pacing.paced is None:
+                assert (await other.query("work.quick")).data == "globex"
+        assert pacing.paced is pool_of(one).shares.of(_entry(people.acme.owner.token))
+        for _ in range(20):
+            assert (await other.query("work.quick")).data == "globex"
+        async with asyncio.timeout(30):  # alone again it has everything
+            while pacing.paced is not None:
+                await asyncio.sleep(0.05)
+        is_over = True
+        assert set[int]().union(*await asyncio.gather(*floods)) == {200}
+        await settled(one)
+
+
 async def test_a_full_queue_refuses_the_tenant_that_fills_it(database: Database, people: People) -> None:
     async with opened(app, database, pool_size=2, pool_queue=10) as one:
         noisy, other = Client(one, people.acme.owner.token), Client(one, people.globex.owner.token)

@@ -102,6 +102,7 @@ class Lane:
         share = trip.share
         if share is not None:
             share.flying += 1
+            share.left -= 1
         query.pace.shared()
         trip.sent_at = perf_counter()
         if not self.flying:

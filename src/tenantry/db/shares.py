@@ -8,10 +8,13 @@ as Python's keyed hash of them, never themselves. Bounds and reasons: docs/expla
 from __future__ import annotations
 
 import heapq
+from math import inf
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from msgspec import Struct
+
+from tenantry.db.pacing import Pacing
 
 if TYPE_CHECKING:
     from tenantry.db.trip import Entry
@@ -50,7 +53,7 @@ class Share:
     """One tenant as the pool sees it."""
 
     __slots__ = (
-        "budget", "budget_at", "busy", "calls", "flying", "is_free", "rate_at", "refused", "seconds", "tenant", "tokens",
+        "budget", "budget_at", "busy", "calls", "flying", "is_free", "left", "looked", "rate_at", "refused", "seconds", "tenant", "tokens",
     )  # fmt: skip
 
     def __init__(self, tenant: bytes | None) -> None:
@@ -61,7 +64,10 @@ class Share:
         """Connections that it holds."""
         self.flying = 0
         """Its trips on shared connections."""
+        self.left = inf
+        """How many calls it may make at this moment, where it is paced."""
         self.calls = 0
+        self.looked = 0
         self.refused = 0
         self.seconds = 0.0
         self.tokens = self.rate_at = 0.0
@@ -78,6 +84,7 @@ class Shares:
         self.own = Share(None)
         """Statements of ours, without a credential."""
         self.limits = limits
+        self.pacing = Pacing(limits.share)
         self.is_limited = bool(limits.rate or limits.budget)
         self.cap = max(1, int(size * limits.share))
         self.reserve = size // 8 if limits.share < 1 else 0
@@ -136,32 +143,38 @@ class Shares:
         """Whether it may have one more of the `idle` connections that are free."""
         if share.is_free:
             return True
-        if share.busy and idle <= self.reserve:
+        if share.left < 1 or (share.busy and idle <= self.reserve):
             return False
         return share.busy < self.cap or now >= self.contended_until
 
     def may_fly(self, share: Share, now: float) -> bool:
         """Whether it may have one more trip on the shared connections."""
         flying = share.flying
+        if share.left < 1:
+            return False
         return flying < self.lane_cap or share.is_free or (now >= self.contended_until and flying < self.lane_most)
 
     def waits(self, share: Share, others: int, now: float) -> None:
         """A trip must wait while others hold so many connections: when its tenant is within its share, all are to keep to theirs."""
-        if others > 0 and share.busy < self.cap and not share.is_free:
+        if others > 0 and share.busy < self.cap and share.left >= 1 and not share.is_free:
             self.contended_until = now + CONTENDED_SECONDS
 
     def waits_to_fly(self, share: Share, others: int, now: float) -> None:
         """The same for the shared connections, on which others have so many trips."""
-        if others > 0 and share.flying < self.lane_cap and not share.is_free:
+        if others > 0 and share.flying < self.lane_cap and share.left >= 1 and not share.is_free:
             self.contended_until = now + CONTENDED_SECONDS
 
     def is_over(self, share: Share, now: float) -> bool:
         """Whether it has all that it may while others want theirs: then it is told so, and not that the pool is full."""
-        return (
-            not share.is_free
-            and now < self.contended_until
-            and (share.busy >= self.cap or share.flying >= self.lane_cap)
-        )
+        if share.is_free:
+            return False
+        is_at_cap = share.busy >= self.cap or share.flying >= self.lane_cap
+        return share.left < 1 or (is_at_cap and now < self.contended_until)
+
+    def look(self, now: float, used: float) -> bool:
+        """Whether somebody is paced; `used` is the CPU seconds of the loop's thread so far."""
+        self.pacing.look(now, used, self._active)
+        return self.pacing.paced is not None
 
     # ------------------------------------------------------------------ rate and budget
 
