@@ -12,7 +12,6 @@ import random
 from collections import deque
 from collections.abc import Callable
 from math import ceil
-from time import perf_counter, thread_time
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
@@ -22,7 +21,7 @@ from tenantry.db.connection import Connection, nobody
 from tenantry.db.failures import error_of
 from tenantry.db.fair import FairQueue, Turns
 from tenantry.db.lane import DEPTH, FastLane
-from tenantry.db.pacing import REFILL_SECONDS
+from tenantry.db.pacer import Pacer
 from tenantry.db.shares import Limits, Noisy, Share, Shares
 from tenantry.db.trip import Outcome, Query, Shape, Trip, WireError, WireFailure
 from tenantry.errors import DatabaseNotReady, TenantryError, TransactionHeld
@@ -130,8 +129,7 @@ class Pool:
         self._loop: asyncio.AbstractEventLoop
         self._wakes: asyncio.Event
         self._timer: asyncio.TimerHandle | None = None
-        self._refills: asyncio.TimerHandle | None = None
-        self._due = 0.0
+        self._pacer = Pacer(self)
         self._mending: asyncio.Task[None] | None = None
         self._describing: dict[int, asyncio.Future[Shape]] = {}
         self._own: dict[str, Query] = {}
@@ -222,9 +220,9 @@ class Pool:
             # Closing is not cancelling: what runs on a closed connection may still commit.
             connection.stop()
         await self._until(lambda: all(c.trip is None for c in self.connections), 1.0)
-        for timer in (self._timer, self._refills):
-            if timer is not None:
-                timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._pacer.close()
         for connection in list(self.connections):
             connection.die("the pool is closed")
 
@@ -280,6 +278,10 @@ class Pool:
     def now(self) -> float:
         """The loop's time."""
         return self._loop.time()
+
+    def call_later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        """By the pool's loop."""
+        return self._loop.call_later(seconds, call)
 
     def new_queue(self) -> FairQueue[Share, Trip]:
         """A queue in which the tenants take turns; all that are not known yet take theirs as one."""
@@ -433,13 +435,9 @@ class Pool:
                 queue.remove(share, trip)
                 self.turn_away(trip, OVER_SHARE if self.shares.is_over(share, now) else POOL_FULL, "waited_too_long")
         self.shares.age(now)
-        if self._refills is None:
-            self._notice_lag(TICK_SECONDS)
-        if self.shares.look(now, thread_time()) and self._refills is None:
-            self._due = 0.0
-            self._refill()
+        self._pacer.tick(now, TICK_SECONDS)
         # Who kept to its share while others wanted theirs may go on once they no longer do.
-        self._serve_waiting()
+        self.serve_waiting()
         if self.lane is not None:
             self.lane.tick(now)
         for connection in list(self.connections):
@@ -461,29 +459,10 @@ class Pool:
     def _log_slow(self, entry: Entry, plan: Plan, trip: Trip, took_ms: float) -> None:
         self.log.warning("slow statement: %s (%s) took %.0f ms", plan.procedure, plan.where, took_ms)
 
-    def _serve_waiting(self) -> None:
+    def serve_waiting(self) -> None:
+        """Give what is idle to those that wait, and may have it."""
         while self.idle and self.waiting and (trip := self._next(len(self.idle))) is not None:
             self.begin(self.idle.pop(), trip)
-
-    def _notice_lag(self, until_next: float) -> None:
-        """How late the loop comes to its timers; the loop's own time stands still while it works."""
-        now = perf_counter()
-        if self._due:
-            self.shares.pacing.late(now - self._due)
-        self._due = now + until_next
-
-    def _refill(self) -> None:
-        """Let in what a paced tenant may have by now; again in a moment, as long as one is paced."""
-        pacing = self.shares.pacing
-        self._notice_lag(REFILL_SECONDS)
-        pacing.refill(self._loop.time())
-        is_paced = pacing.paced is not None
-        self._refills = self._loop.call_later(REFILL_SECONDS, self._refill) if is_paced else None
-        if not is_paced:
-            self._due = 0.0
-        if self.lane is not None and self.lane.waiting:
-            self.lane.refill()
-        self._serve_waiting()
 
     @staticmethod
     def is_old(connection: Connection, now: float) -> bool:
