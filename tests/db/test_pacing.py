@@ -9,7 +9,6 @@ import pytest
 from tenantry.db.pacing import LOOK_SECONDS, MOST_LAG, REFILL_SECONDS, Pacing
 from tenantry.db.shares import Share
 
-
 STEP = LOOK_SECONDS * 1.01
 
 
