@@ -7,6 +7,7 @@ Sign-up is open, limits are off, mails land in a folder and are listed at KIT_OU
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import secrets
@@ -90,9 +91,12 @@ def age(url: str, seconds: int) -> int:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nothing listens on. Below those that the system gives to connections: one of these would take it before we do."""
+    while True:
+        port = secrets.randbelow(12_000) + 20_000
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def main() -> int:

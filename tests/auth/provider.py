@@ -18,7 +18,7 @@ import pytest
 
 from tenantry.settings import Secret
 from tests.auth.browser import BASE, Browser, Page
-from tests.conftest import free_port
+from tests.auth.fixture import free_port
 
 KIT = Path(__file__).parent / "kit"
 HTTPS = "https://app.tenantry.test"

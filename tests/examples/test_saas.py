@@ -66,7 +66,13 @@ async def test_the_whole_way_in_a_browser(database: Database, tmp_path: Path) ->
     ]  # fmt: skip
     mails = list_outbox(outbox)
     try:
-        for url in (f"{idp}/_control", f"http://127.0.0.1:{api_port}/api/auth/providers", f"{base}/"):
+        # The last one makes Vite look at all that the page imports, before a browser does: it would reload the page for what it finds late.
+        for url in (
+            f"{idp}/_control",
+            f"http://127.0.0.1:{api_port}/api/auth/providers",
+            f"{base}/",
+            f"{base}/src/main.tsx",
+        ):
             await until_it_answers(url)
         ran = await asyncio.create_subprocess_exec(
             "node", "e2e.mjs", cwd=SAAS / "web", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
@@ -75,6 +81,7 @@ async def test_the_whole_way_in_a_browser(database: Database, tmp_path: Path) ->
                 "CHROMIUM": CHROMIUM or "", "SHOTS": os.environ.get("SAAS_SHOTS", ""),
             },
         )  # fmt: skip
+        started.append(ran)
         out, _ = await asyncio.wait_for(ran.communicate(), 240)
         assert ran.returncode == 0, out.decode()
         assert b"the whole way: ok" in out
@@ -82,5 +89,6 @@ async def test_the_whole_way_in_a_browser(database: Database, tmp_path: Path) ->
         mails.shutdown()
         mails.server_close()
         for process in reversed(started):
-            process.terminate()
+            if process.returncode is None:
+                process.terminate()
             await process.wait()

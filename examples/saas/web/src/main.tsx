@@ -1,4 +1,4 @@
-import { type FormEvent, type ReactNode, useCallback, useEffect, useState } from "react"
+import { type FormEvent, type ReactNode, useEffect, useRef, useState } from "react"
 import { createRoot } from "react-dom/client"
 import { SessionProvider, signIn, signOut, useSession } from "next-auth/react"
 import { trpc } from "./trpc"
@@ -9,6 +9,30 @@ type Here = { user: { name: string | null; email: string; role: string | null };
 
 const slugOf = (name: string) => name.toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "")
 const words = (error: unknown) => (error instanceof Error ? error.message : "That did not work")
+
+type Live = { onStarted: () => void; onData: () => void }
+
+// A list that is asked for anew whenever its subscription begins (or begins again: what happened before it did would be missed) and
+// whenever it says that something changed. Answers may come in another order than they were asked for: the last question's counts.
+function useLive<T>(query: () => Promise<T[]>, subscribe: (live: Live) => { unsubscribe: () => void }) {
+  const [items, setItems] = useState<T[]>([])
+  const [load] = useState(() => {
+    let asked = 0
+    return async () => {
+      const mine = ++asked
+      // A question that was under way when the session moved on fails, and nobody waits for its answer any more.
+      const answer = await query().catch(() => undefined)
+      if (answer !== undefined && mine === asked) setItems(answer)
+    }
+  })
+  const begin = useRef(subscribe)
+  useEffect(() => {
+    void load()
+    const live = begin.current({ onStarted: () => void load(), onData: () => void load() })
+    return () => live.unsubscribe()
+  }, [load])
+  return [items, load] as const
+}
 
 function Ask(props: { label: string; button: string; type?: string; onAsk: (text: string) => Promise<unknown> }) {
   const [said, setSaid] = useState("")
@@ -44,16 +68,14 @@ function Card(props: { title: string; children: ReactNode }) {
 }
 
 function Tasks() {
-  const [tasks, setTasks] = useState<Awaited<ReturnType<typeof trpc.tasks.recent.query>>>([])
-  const load = useCallback(() => trpc.tasks.recent.query().then(setTasks), [])
-  useEffect(() => {
-    void load()
-    const live = trpc.tasks.added.subscribe(undefined, { onData: () => void load() })
-    return () => live.unsubscribe()
-  }, [load])
+  const [tasks, load] = useLive(() => trpc.tasks.recent.query(), (live) => trpc.tasks.added.subscribe(undefined, live))
+  const add = async (title: string) => {
+    await trpc.tasks.add.mutate({ title })
+    await load() // one's own is there at once, whatever the subscription does
+  }
   return (
     <Card title="To do">
-      <Ask label="Task" button="Add" onAsk={(title) => trpc.tasks.add.mutate({ title })} />
+      <Ask label="Task" button="Add" onAsk={add} />
       <ul id="tasks">
         {tasks.map((task) => (
           <li key={task.id}>{task.title}</li>
@@ -64,14 +86,11 @@ function Tasks() {
 }
 
 function People({ role }: { role: string | null }) {
-  const [people, setPeople] = useState<Awaited<ReturnType<typeof trpc.users.list.query>>["items"]>([])
-  const load = useCallback(() => trpc.users.list.query({}).then((page) => setPeople(page.items)), [])
-  useEffect(() => {
-    void load()
-    // Tenantry's own subscription: whose membership came, changed or went.
-    const live = trpc.users.changed.subscribe(undefined, { onData: () => void load() })
-    return () => live.unsubscribe()
-  }, [load])
+  // users.changed is Tenantry's own subscription: whose membership came, changed or went.
+  const [people] = useLive(
+    async () => (await trpc.users.list.query({})).items,
+    (live) => trpc.users.changed.subscribe(undefined, live),
+  )
   return (
     <Card title="People">
       <ul id="people">
@@ -100,7 +119,12 @@ function Home() {
   const [tenants, setTenants] = useState<Awaited<ReturnType<typeof trpc.tenants.list.query>>>([])
   const current = here?.tenant?.id
   useEffect(() => {
-    if (status === "authenticated") void trpc.tenants.list.query().then(setTenants)
+    let isNewest = true
+    if (status === "authenticated")
+      trpc.tenants.list.query().then((found) => isNewest && setTenants(found), () => undefined)
+    return () => {
+      isNewest = false
+    }
   }, [status, current])
   if (status === "loading") return <p>…</p>
   if (here === null)
