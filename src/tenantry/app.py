@@ -410,6 +410,7 @@ class _Open:
 
     @classmethod
     async def make(cls, app: Tenantry[Any], settings: Settings) -> _Open:
+        from tenantry.auth import cookies_of
         from tenantry.auth.opening import opened
         from tenantry.dispatch import Hooks, Road
         from tenantry.dispatch.watch import SessionWatch
@@ -470,6 +471,7 @@ class _Open:
                 watch=watch,
                 asking_origins=auth.configuration.asking_origins,
                 own_origin=auth.configuration.origin,
+                session_cookies=cookies_of(auth.configuration.origin),
                 auth=auth,
                 hooks=Hooks(app._admission, app._error_data, app._response_meta),  # pyright: ignore[reportPrivateUsage]
                 spans=None if telemetry is None else telemetry.spans,

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tenantry.auth.credential import find_credential, is_cross_site, presents_credential, session_cookie
+from tenantry.auth.credential import (
+    cookies_of,
+    find_credential,
+    is_cross_site,
+    lacks_origin,
+    presents_credential,
+    session_cookie,
+)
 
 if TYPE_CHECKING:
     from tenantry.auth.surface import SignIn
@@ -12,9 +19,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "SignIn",
+    "cookies_of",
     "counted_as",
     "find_credential",
     "is_cross_site",
+    "lacks_origin",
     "presents_credential",
     "sender",
     "session_cookie",

@@ -26,7 +26,11 @@ def address(text: str | None) -> str | None:
         return None
     local, _, domain = whole.partition("@")
     try:
-        domain = domain.encode("idna").decode("ascii").lower()
+        named = domain.encode("idna")
+        # IDNA 2003 writes some letters as others (ß as ss): another domain, whose mail is another's.
+        if not domain.isascii() and named.decode("idna") != domain:
+            return None
+        domain = named.decode("ascii").lower()
     except UnicodeError:
         return None
     labels = domain.split(".")

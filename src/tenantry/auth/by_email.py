@@ -96,7 +96,7 @@ async def confirm(sign_in: SignIn, visit: Visit) -> Answer:
     wait = await sign_in.wait(visit, [(*FAILED, 0)])
     if wait:
         return sign_in.too_many(visit, wait)
-    facts = {"sign_up": c.sign_up, "intent": "signin", "max_age": c.max_age}
+    facts = {"sign_up": c.sign_up, "intent": "signin", "max_age": c.first_age}
     to, token = address(visit.field("email")), visit.field("token")
     made: Flow | None = None
     if token is not None:

@@ -75,6 +75,11 @@ class Configuration(Struct, frozen=True):
     theme_color: str
 
     @property
+    def first_age(self) -> int:
+        """Seconds that a new session lives unless it slides on: never longer than the absolute age."""
+        return min(self.max_age, self.absolute_age) if self.absolute_age > 0 else self.max_age
+
+    @property
     def is_on(self) -> bool:
         """Whether sign-in is set up at all: without a secret nothing here can be trusted."""
         return bool(self.secrets)

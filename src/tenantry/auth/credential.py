@@ -20,8 +20,15 @@ COOKIES = (b"__Secure-authjs.session-token", b"authjs.session-token")
 Headers = list[tuple[bytes, bytes]]
 
 
-def find_credential(headers: Headers) -> Credential | None:
-    """The credential of a request, or None. Whether it is good, only PostgreSQL knows."""
+def cookies_of(origin: str | None) -> tuple[bytes, ...]:
+    """The names that the session cookie may have: behind an https origin the one alone that no sibling host can plant."""
+    if origin is None:
+        return COOKIES
+    return COOKIES[:1] if origin.startswith("https:") else COOKIES[1:]
+
+
+def find_credential(headers: Headers, names: tuple[bytes, ...] = COOKIES) -> Credential | None:
+    """The credential of a request, or None. Whether it is good, only PostgreSQL knows. `names` are the session cookie's."""
     cookies = None
     for name, value in headers:
         if name == b"authorization":
@@ -30,7 +37,7 @@ def find_credential(headers: Headers) -> Credential | None:
             return _api_key(value.strip())
         if name == b"cookie" and cookies is None:
             cookies = value
-    return None if cookies is None else _session_cookie(cookies)
+    return None if cookies is None else _session_cookie(cookies, names)
 
 
 def presents_credential(headers: Headers) -> bool:
@@ -69,13 +76,13 @@ def checksum(text: bytes) -> bytes:
     return letters
 
 
-def _session_cookie(header: bytes) -> Credential | None:
+def _session_cookie(header: bytes, names: tuple[bytes, ...]) -> Credential | None:
     found: dict[bytes, bytes] = {}
     for pair in header.split(b";"):
         name, separator, value = pair.strip().partition(b"=")
-        if separator and name in COOKIES:
+        if separator and name in names:
             found.setdefault(name, value.strip(b'"'))
-    for name in COOKIES:
+    for name in names:
         token = found.get(name)
         if token and len(token) <= MAX_TOKEN_BYTES and token.isascii():
             return Credential(token, "cookie")
@@ -108,6 +115,11 @@ def is_cross_site(headers: Headers, credential: Credential, origins: Container[s
         if not (is_listed or is_own):
             return True
     return fetch_site == b"cross-site" and not is_listed
+
+
+def lacks_origin(headers: Headers, credential: Credential | None) -> bool:
+    """Whether an upload that a cookie authenticates does not say which page sent it: a form of any site could have."""
+    return credential is not None and credential.source == "cookie" and all(name != b"origin" for name, _ in headers)
 
 
 def session_cookie(headers: Headers, token: str, expires: datetime) -> str:

@@ -11,7 +11,7 @@ from tenantry.auth.accounts import SessionRow
 from tenantry.auth.answer import Answer, as_json, redirect
 from tenantry.auth.configuration import BASE
 from tenantry.auth.visit import Visit
-from tenantry.errors import Forbidden
+from tenantry.errors import Forbidden, Unauthorized
 
 if TYPE_CHECKING:
     from tenantry.auth.surface import SignIn
@@ -33,13 +33,17 @@ async def _shown(sign_in: SignIn, visit: Visit, token: bytes) -> Answer:
     c = sign_in.configuration
     row = await sign_in.accounts.session(token, (c.max_age, c.update_age, c.absolute_age))
     if row is None:
-        # A good token is never refused for what its neighbours do: only those that fail are counted.
-        wait = await sign_in.wait(visit, [FAILED_TOKENS])
-        answer = sign_in.too_many(visit, wait) if wait else as_json(None, is_kept=False)
-        sign_in.clear_session(answer, visit)
-        return answer
+        return await _over(sign_in, visit)
     answer = as_json(shown(row), is_kept=False)
     sign_in.set_session(answer, visit, token.decode("latin-1"), row.expires)
+    return answer
+
+
+async def _over(sign_in: SignIn, visit: Visit) -> Answer:
+    """No session: `null`, and its cookie goes. Good tokens are never refused for what their neighbours do: only those that fail count."""
+    wait = await sign_in.wait(visit, [FAILED_TOKENS])
+    answer = sign_in.too_many(visit, wait) if wait else as_json(None, is_kept=False)
+    sign_in.clear_session(answer, visit)
     return answer
 
 
@@ -76,6 +80,10 @@ async def update(sign_in: SignIn, visit: Visit) -> Answer:
     tenant = given.get("tenant") if isinstance(given, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
     if tenant is None:
         return await _shown(sign_in, visit, token)
+    return await _switch(sign_in, visit, token, tenant)
+
+
+async def _switch(sign_in: SignIn, visit: Visit, token: bytes, tenant: object) -> Answer:
     if not isinstance(tenant, str) or not 0 < len(tenant) <= 100 or "\0" in tenant:
         return as_json(NOT_A_MEMBER, 403, is_kept=False)
     new = secrets.token_urlsafe(32)
@@ -83,6 +91,8 @@ async def update(sign_in: SignIn, visit: Visit) -> Answer:
         await sign_in.accounts.switch(token, new.encode(), tenant, visit.note())
     except Forbidden:  # TenantSuspended is one
         return as_json(NOT_A_MEMBER, 403, is_kept=False)
+    except Unauthorized:
+        return await _over(sign_in, visit)
     return await _shown(sign_in, visit, new.encode())
 
 

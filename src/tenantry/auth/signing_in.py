@@ -185,5 +185,5 @@ def facts_of(sign_in: SignIn, provider: str, person: Who, intent: str, tokens: d
     return {
         "provider": provider, "account": person.account, "type": "oidc", "email": person.email, "is_verified": person.is_verified,
         "name": person.name, "image": person.image, "facts": person.facts, "tokens": kept, "intent": intent,
-        "sign_up": c.sign_up, "is_linking_verified": c.links_verified, "max_age": c.max_age,
+        "sign_up": c.sign_up, "is_linking_verified": c.links_verified, "max_age": c.first_age,
     }  # fmt: skip

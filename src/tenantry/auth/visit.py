@@ -158,7 +158,16 @@ def _is_from(peer: str | None, proxies: tuple[Network, ...]) -> bool:
         address = ipaddress.ip_address(peer)
     except ValueError:
         return False
+    # A socket that takes both kinds names an IPv4 peer by an IPv6 address.
+    address = getattr(address, "ipv4_mapped", None) or address
     return any(address in network for network in proxies)
+
+
+def _without_port(hop: str) -> str:
+    """Some proxies write `192.0.2.1:4711` and `[2001:db8::1]:4711`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def sender(headers: Headers, peer: str | None, proxies: tuple[Network, ...]) -> str | None:
@@ -167,15 +176,15 @@ def sender(headers: Headers, peer: str | None, proxies: tuple[Network, ...]) -> 
     if _is_from(peer, proxies):
         hops = b",".join(value for key, value in headers if key == b"x-forwarded-for").decode("latin-1").split(",")
         for hop in reversed(hops):
-            text = hop.strip().removeprefix("[").partition("]")[0]
             try:
-                address = str(ipaddress.ip_address(text))
+                address = str(ipaddress.ip_address(_without_port(hop.strip().strip('"'))))
             except ValueError:
                 break
             if not _is_from(address, proxies):
                 break
     try:
-        found = ipaddress.ip_address(address or "")
+        # A link-local address names its interface after a %, which is no part of it.
+        found = ipaddress.ip_address((address or "").partition("%")[0])
     except ValueError:
         return None
     mapped = getattr(found, "ipv4_mapped", None)

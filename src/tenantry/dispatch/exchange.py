@@ -6,13 +6,14 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from tenantry.auth import lacks_origin
 from tenantry.dispatch.hooks import ResponseInfo
 from tenantry.dispatch.idempotency import Stored
 from tenantry.dispatch.road import add_meta
 from tenantry.dispatch.run import Run
 from tenantry.dispatch.uploads import uploaded
 from tenantry.dispatch.visit import Visit
-from tenantry.errors import BadRequest, DeadlineExceeded, PoolFull, RpcError, TooManyRequests
+from tenantry.errors import BadRequest, DeadlineExceeded, Forbidden, PoolFull, RpcError, TooManyRequests
 from tenantry.http import Request, Respond, Response
 from tenantry.rpc import CODES, Answer, code_of, combine, http_status
 from tenantry.rpc.later import StreamLike, refuse, split
@@ -123,6 +124,9 @@ class Exchange(Visit):
     def arguments(self, run: Run) -> tuple[Any, ...] | Awaitable[tuple[Any, ...]]:
         procedure = run.procedure
         if self.media != "json":
+            if self.is_private and lacks_origin(self.headers, self.credential):
+                message = "An upload with a session cookie says which page sent it (Origin)"
+                raise Forbidden(message)
             return uploaded(procedure, self.request, self.media)
         if self.encodes_plainly:
             return procedure.decode(run.call.raw)

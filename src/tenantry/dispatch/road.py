@@ -87,6 +87,8 @@ class Road(Struct, frozen=True):
     asking_origins: frozenset[str]
     """Origins whose pages may act with a cookie, beside the host that is asked and our public origin."""
     own_origin: str | None
+    session_cookies: tuple[bytes, ...]
+    """The names that the session cookie may have here."""
     auth: SignIn
     hooks: Hooks = Hooks()
     spans: Spans | None = None

@@ -136,9 +136,7 @@ class Run:
         credential = visit.credential
         if credential is None:
             raise CredentialRefused if presents_credential(visit.headers) else Unauthorized
-        if procedure.type == "mutation" and is_cross_site(
-            visit.headers, credential, road.asking_origins, road.own_origin
-        ):
+        if procedure.type != "query" and is_cross_site(visit.headers, credential, road.asking_origins, road.own_origin):
             message = "This request comes from another site"
             raise Forbidden(message)
         if procedure.scope == "person":

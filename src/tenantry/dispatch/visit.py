@@ -48,7 +48,7 @@ class Visit:
 
         A client that cannot set headers (EventSource, WebSocket) sends `token` and `tenant` as connection params.
         """
-        self.credential = find_credential(self.headers)
+        self.credential = find_credential(self.headers, self.road.session_cookies)
         believed = known.get(b"x-tenantry-tenant")
         if self.params is not None:
             token, tenant = self.params.get("token"), self.params.get("tenant")
