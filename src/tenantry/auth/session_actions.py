@@ -80,7 +80,7 @@ async def update(sign_in: SignIn, visit: Visit) -> Answer:
     tenant = given.get("tenant") if isinstance(given, dict) else None  # pyright: ignore[reportUnknownMemberType,reportUnknownVariableType]
     if tenant is None:
         return await _shown(sign_in, visit, token)
-    return await _switch(sign_in, visit, token, tenant)
+    return await _switch(sign_in, visit, token, tenant)  # pyright: ignore[reportUnknownArgumentType] - see above
 
 
 async def _switch(sign_in: SignIn, visit: Visit, token: bytes, tenant: object) -> Answer:
