@@ -6,12 +6,21 @@ packages() { # of one folder, unless they are there and as new as its lock
   local stamp=$1/node_modules/.package-lock.json
   [ "$stamp" -nt "$1/package-lock.json" ] || (cd "$1" && npm ci "${@:2}" --no-audit --no-fund --silent && touch node_modules/.package-lock.json)
 }
+new_front_end() { # the packages of `tenantry new --web`, by the very files that it writes
+  local from=src/tenantry/cli/templates/web/web to=tests/cli/web name
+  mkdir -p "$to"
+  for name in package.json package-lock.json; do
+    sed 's/NAME/desk/' "$from/$name.txt" | cmp -s - "$to/$name" || sed 's/NAME/desk/' "$from/$name.txt" >"$to/$name"
+  done
+  packages "$to"
+}
 clients() {
   packages tests/clients
   packages tests/clients/trpc
   packages tests/typescript
   packages tests/pm2
   packages examples/saas/web --legacy-peer-deps
+  new_front_end
   packages tests/auth/kit --legacy-peer-deps # next-auth asks for a React that it does not need here
 }
 missing=()

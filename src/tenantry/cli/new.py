@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
     types = " --types web/src/app-router.d.ts" if arguments.web else ""
     say(f"{len(written) + 1} files in {name}/. Now:\n\n  cd {name}\n  tenantry serve --demo --reload{types}")
     if arguments.web:
-        say("  (cd web && npm install && npm run dev)   in a second terminal")
+        say("  (cd web && npm ci && npm run dev)   in a second terminal")
     say("  pytest")
     return 0
 
