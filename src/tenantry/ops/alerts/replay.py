@@ -1,7 +1,8 @@
 """Written cases, run through the rules with a clock of their own: what would have fired, and when.
 
 The form is YAML: an `interval` in seconds and `cases`, each with `series` of values in a short notation, and the `transitions`
-that are expected. A token is `v*n` (n samples of v), `+d*n` (each the one before plus d), `_*n` (missed), `S` (ends here).
+that are expected. A token is `v*n` (n samples of v), `+d*n` (each the one before plus d), `_*n` (missed), `S` (ends here;
+values after it begin the series anew).
 """
 
 from __future__ import annotations
@@ -137,9 +138,12 @@ def run(case: Case, interval: float, file: str) -> Told:
     for step in range(length):
         now: dict[Series, float | None] = {}
         for key, values in series:
-            if key in ended or (value := values[step] if step < len(values) else None) == "S":
+            value = values[step] if step < len(values) else None
+            if isinstance(value, str):
                 ended.add(key)
-            elif not isinstance(value, str):
+            elif value is not None:
+                ended.discard(key)
+            if key not in ended:  # a series that is not named has ended
                 now[key] = value
         at = step * interval
         happened += [Expected(change.at, change.alert, change.to) for change in evaluator.tick(at, now)]

@@ -90,9 +90,10 @@ def _database_slow(history: History, now: float, limits: Mapping[str, float]) ->
 def _error_rate(history: History, now: float, limits: Mapping[str, float]) -> Reading:
     requests = history.increase(now, WINDOW, "api_requests_total")
     errors = history.increase(now, WINDOW, "api_request_errors_total", kind="server")
-    if not requests or errors is None:
+    if requests is None or errors is None or requests == errors == 0:
         return NO_DATA
-    ratio = errors / requests
+    # Errors whose requests are not counted yet: all of them, as PromQL's x / 0 is above every bound. 0 / 0 is no data.
+    ratio = errors / requests if requests else 1.0
     is_true = (ratio > limits["ratio"] and requests >= limits["requests"]) or (
         ratio >= limits["trickle_ratio"] and errors >= limits["trickle_errors"]
     )
