@@ -36,9 +36,9 @@ test: venv ## install what the tests need, then run them all
 drills: venv ## faults in a throw-away installation, seen, paged, diagnosed and repaired (a subset; all: tenantry drill run)
 	"$(BIN)/tenantry" drill run --to "$(TENANTRY_HOME)/drills.json" $(DRILLS)
 
-soak: venv ## what takes too long for make test; its results, dated, stand in docs/
+soak: venv ## what takes too long for make test; its results, dated, stand in docs/soak.md (SOAK="-k quiet" MINUTES=10: one of them)
 	@./scripts/test-needs.sh
-	"$(BIN)/python" -m pytest -q -m soak
+	TENANTRY_SOAK_MINUTES="$(or $(MINUTES),30)" "$(BIN)/python" -m pytest -q -s -m soak $(SOAK)
 
 fixture-auth: venv ## a Tenantry for the sign-in kit, in the foreground (PORT=4200); prints its KIT_* lines
 	@"$(BIN)/python" tests/auth/fixture.py

@@ -199,6 +199,7 @@ async def test_the_runbooks_kill_idle_statements_fail_no_request(day: Day, age: 
             await asyncio.sleep(0.3)
         await day.until_well(seen)
     assert seen.codes.keys() == {"ok"}, seen.codes
+    assert {status for _, status, _ in seen.health} == {200}, seen.health
     day.nothing_lost_or_doubled(seen)
 
 

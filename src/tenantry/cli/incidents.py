@@ -215,7 +215,7 @@ def test(arguments: argparse.Namespace) -> int:
         try:
             return await asyncio.gather(*(sender.send(channel, notice) for _, channel in wanted))
         finally:
-            sender.close()
+            await sender.close()
 
     taken = asyncio.run(send())
     rows = [{"who": who, "channel": c.name, "taken": ok} for (who, c), ok in zip(wanted, taken, strict=True)]

@@ -71,6 +71,24 @@ def test_a_shorter_tick_shrinks_every_duration_alike():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("tick", [0.1, 0.3, 0.7, 1.0, 2.5])
+def test_a_tick_that_is_no_whole_number_loses_no_evaluation(tick: float):
+    """Sums of 0.3 are not exact: hold, keep and windows are met all the same."""
+    evaluator, now, states = Evaluator(tick_seconds=tick), 1234.5, []
+    violations = Series.of("rls_violations_total")
+    for step in range(20):
+        values = (DOWN if step < 5 else UP) | {violations: 11.0 if step >= 4 else 0.0}
+        states += [(step, *change) for change in told(evaluator, now, values)]
+        now += tick
+    assert states == [
+        (0, "DatabaseUnavailable", "pending"),
+        (4, "DatabaseUnavailable", "firing"),
+        (4, "RLSViolations", "firing"),
+        (7, "DatabaseUnavailable", "inactive"),
+        (12, "RLSViolations", "inactive"),
+    ]
+
+
 def test_latency_elevated_is_warned_of_beside_the_nine():
     evaluator = Evaluator()
     bucket, count = "api_request_duration_seconds_bucket", "api_request_duration_seconds_count"

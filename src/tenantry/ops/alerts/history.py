@@ -13,6 +13,8 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
 
+ALMOST = 1e-6
+"""Seconds: moments are sums of ticks, which are not exact where a tick is no whole number."""
 LOOKBACK_SECONDS = 300.0
 """How long a missed sample is stood in for by the last one."""
 
@@ -66,7 +68,7 @@ class History:
         self._forget(now)
 
     def _forget(self, now: float) -> None:
-        oldest = now - LOOKBACK_SECONDS * self.scale
+        oldest = now - LOOKBACK_SECONDS * self.scale - ALMOST
         for series, kept in list(self._kept.items()):
             while kept.samples and kept.samples[0][0] < oldest:
                 kept.samples.popleft()
@@ -78,7 +80,7 @@ class History:
 
     def values(self, now: float, metric: str, **labels: str) -> list[float]:
         """The value now of each series of the metric that has these labels."""
-        oldest = now - LOOKBACK_SECONDS * self.scale
+        oldest = now - LOOKBACK_SECONDS * self.scale - ALMOST
         return [
             kept.samples[-1][1]
             for kept in self._found(metric, labels)
@@ -95,7 +97,7 @@ class History:
 
     def increase(self, now: float, window_seconds: float, metric: str, **labels: str) -> float | None:
         """How much the counters rose in the window, in sum; None if no series has two samples there."""
-        start = now - window_seconds * self.scale
+        start = now - window_seconds * self.scale - ALMOST
         rises = [
             rise
             for kept in self._found(metric, labels)

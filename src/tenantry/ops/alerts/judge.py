@@ -12,7 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, structs
 
-from tenantry.ops.alerts.history import History
+from tenantry.ops.alerts.history import ALMOST, History
 from tenantry.ops.alerts.rules import Reading, Rule
 
 State = Literal["inactive", "pending", "firing"]
@@ -61,13 +61,13 @@ def judge(rule: Rule, before: Verdict, reading: Reading, now: float, *, scale: f
         true_since = now if before.true_since is None else before.true_since
         if before.state == "firing":
             return Verdict("firing", before.since, true_since, None, value)
-        if now - true_since >= rule.hold_seconds * scale:
+        if now - true_since >= rule.hold_seconds * scale - ALMOST:
             return Verdict("firing", now, true_since, None, value)
         since = before.since if before.state == "pending" else now
         return Verdict("pending", since, true_since, None, value)
     if before.state == "firing":
         false_since = now if before.false_since is None else before.false_since
-        if now - false_since < rule.keep_seconds * scale:
+        if now - false_since < rule.keep_seconds * scale - ALMOST:
             return Verdict("firing", before.since, None, false_since, value)
         return Verdict("inactive", now, None, None, value)
     since = before.since if before.state == "inactive" else now

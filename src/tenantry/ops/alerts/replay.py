@@ -141,7 +141,8 @@ def run(case: Case, interval: float, file: str) -> Told:
             value = values[step] if step < len(values) else None
             if isinstance(value, str):
                 ended.add(key)
-            elif value is not None:
+                continue
+            if value is not None:
                 ended.discard(key)
             if key not in ended:  # a series that is not named has ended
                 now[key] = value

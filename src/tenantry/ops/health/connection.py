@@ -8,9 +8,11 @@ a word to a server that may be stopped. Statements are unnamed, one message each
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from typing import TYPE_CHECKING
 
-from tenantry.errors import DatabaseUnavailable
+from tenantry.ops.health.causes import OTHER, UNKNOWN_HOST, of_text
 
 if TYPE_CHECKING:
     from psycopg.pq import abc
@@ -18,6 +20,17 @@ if TYPE_CHECKING:
     from tenantry.settings import DatabaseUrl
 
 Row = tuple[bytes | None, ...]
+
+
+ENDED_IDLE = frozenset({"57P01", "57P05"})
+
+
+class Unreachable(Exception):
+    """There is no connection, or it ended without an answer; `cause` says why, in words for everybody."""
+
+    def __init__(self, cause: str = OTHER) -> None:
+        self.cause = cause
+        super().__init__(cause)
 
 
 class Refused(Exception):
@@ -35,6 +48,8 @@ class OwnConnection:
         self._url = url
         self._pg: abc.PGconn | None = None
         self._fd = -1
+        self._noted = ""
+        """What the socket itself said went wrong: libpq has the same words for a reset and for a close."""
         self.opened = 0
         """How many connections were begun, for tests and details."""
 
@@ -44,10 +59,22 @@ class OwnConnection:
         return self._pg is not None
 
     async def ask(self, question: bytes) -> list[Row]:
-        """Send one statement and give its rows, as PostgreSQL's text. Raises DatabaseUnavailable, or Refused."""
+        """Send one statement and give its rows, as PostgreSQL's text. Raises Unreachable, or Refused.
+
+        A connection of an earlier question may have been ended since (an operator's kill of idle back ends): then once more.
+        """
         try:
-            pg = self._pg or await self._connect()
-            return await self._answer(pg, question)
+            kept = self._pg
+            if kept is not None:
+                try:
+                    return await self._answer(kept, question)
+                except Unreachable:
+                    self.close()
+                except Refused as refused:
+                    if refused.sqlstate not in ENDED_IDLE:
+                        raise
+                    self.close()
+            return await self._answer(await self._connect(), question)
         except BaseException:
             self.close()
             raise
@@ -67,6 +94,7 @@ class OwnConnection:
     async def _connect(self) -> abc.PGconn:
         from psycopg import OperationalError, pq
 
+        self._noted = ""
         parameters = await _resolved(self._url)
         self.opened += 1
         pg = self._pg = pq.PGconn.connect_start(parameters)
@@ -74,28 +102,28 @@ class OwnConnection:
         while True:
             # libpq may change sockets between polls, and has none after a refusal.
             if pg.status == pq.ConnStatus.BAD:
-                raise DatabaseUnavailable
+                raise Unreachable(self._noted or of_text(pg.get_error_message()))
             state = pg.connect_poll()
             if state == polling.OK:
                 break
             if state == polling.FAILED:
-                raise DatabaseUnavailable
+                raise Unreachable(self._noted or of_text(pg.get_error_message()))
             await self._ready(pg.socket, for_reading=state == polling.READING)
         try:
             pg.nonblocking = 1
-        except OperationalError:
-            raise DatabaseUnavailable from None
+        except OperationalError as error:
+            raise Unreachable(self._noted or of_text(str(error))) from None
         return pg
 
     async def _answer(self, pg: abc.PGconn, question: bytes) -> list[Row]:
         from psycopg import OperationalError, pq
 
+        rows: list[Row] | None = None
+        sqlstate = ""
         try:
             pg.send_query_params(question, None)
             while pg.flush():
                 await self._ready(pg.socket, for_reading=False)
-            rows: list[Row] | None = None
-            sqlstate = ""
             while True:
                 # get_result() blocks the whole process while libpq is busy: never call it then.
                 while pg.is_busy():
@@ -111,8 +139,10 @@ class OwnConnection:
                     ]
                 else:
                     sqlstate = (result.error_field(pq.DiagnosticField.SQLSTATE) or b"").decode("ascii", "replace")
-        except OperationalError:
-            raise DatabaseUnavailable from None
+        except OperationalError as error:
+            if sqlstate:
+                raise Refused(sqlstate) from None  # the server's own last word
+            raise Unreachable(self._noted or of_text(str(error))) from None
         if rows is None:
             raise Refused(sqlstate)
         return rows
@@ -129,6 +159,23 @@ class OwnConnection:
         finally:
             forget(fd)
             self._fd = -1
+        self._noted = _trouble(fd, for_reading=for_reading) or self._noted
+
+
+def _trouble(fd: int, *, for_reading: bool) -> str:
+    """The cause in the socket's own error. To ask takes the error away, and libpq then finds a closed connection: it fails too."""
+    looked_at = socket.socket(fileno=fd)
+    try:
+        error = looked_at.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if not error and for_reading:
+            looked_at.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+    except BlockingIOError:
+        return ""
+    except OSError as found:
+        error = found.errno or 0
+    finally:
+        looked_at.detach()
+    return of_text(os.strerror(error)) if error else ""
 
 
 def _wake(ready: asyncio.Future[None]) -> None:
@@ -146,7 +193,7 @@ async def _resolved(url: DatabaseUrl) -> bytes:
         try:
             found = await asyncio.get_running_loop().getaddrinfo(host, port or None)
         except OSError:
-            raise DatabaseUnavailable from None
+            raise Unreachable(UNKNOWN_HOST) from None
         text += ("&" if "?" in text else "?") + "hostaddr=" + quote(str(found[0][4][0]), safe="")
     return text.encode()
 

@@ -11,9 +11,9 @@ import time
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from tenantry.errors import DatabaseUnavailable
+from tenantry.ops.health.causes import of_state
 from tenantry.ops.health.check import Check
-from tenantry.ops.health.connection import Refused
+from tenantry.ops.health.connection import Refused, Unreachable
 
 if TYPE_CHECKING:
     from tenantry.ops.health.connection import OwnConnection
@@ -33,13 +33,18 @@ async def check_database(connection: OwnConnection, ask: bytes) -> Check:
     started = time.perf_counter()
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
+            opened = connection.opened
             rows = await connection.ask(ask)
+            if connection.opened != opened and _ms(started) > SLOW_MS:
+                # Signing in is no part of how fast it answers: of a new connection the second answer counts.
+                started = time.perf_counter()
+                rows = await connection.ask(ask)
     except TimeoutError:
         return _down(f"No answer within {DEADLINE_SECONDS * 1000:.0f} ms", started)
-    except DatabaseUnavailable:
-        return _down("The database cannot be reached, or refuses connections", started)
+    except Unreachable as unreachable:
+        return _down(unreachable.cause, started)
     except Refused as refused:
-        return _down(f"The database answered with an error (SQLSTATE {refused.sqlstate or 'unknown'})", started)
+        return _down(of_state(refused.sqlstate), started)
     missing = sorted((row[0] or b"").decode("utf-8", "replace") for row in rows)
     details = {"rlsConfigured": not missing, "missing": missing}
     if missing:

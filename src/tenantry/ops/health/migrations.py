@@ -12,9 +12,8 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from tenantry.errors import DatabaseUnavailable
 from tenantry.ops.health.check import Check
-from tenantry.ops.health.connection import Refused
+from tenantry.ops.health.connection import Refused, Unreachable
 
 if TYPE_CHECKING:
     from tenantry.db.migrate import Migration
@@ -36,7 +35,7 @@ async def check_migrations(
     try:
         async with asyncio.timeout(within_seconds):
             rows = await connection.ask(ask)
-    except (TimeoutError, DatabaseUnavailable):
+    except (TimeoutError, Unreachable):
         return UNKNOWN
     except Refused:
         return Check("degraded", "The history of migrations cannot be read: tenantry db push")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from tenantry.ops.notify.channel import Channel, channels
 from tenantry.ops.notify.oncall import Oncall, OncallFaulty, empty_levels
 from tenantry.ops.notify.outbox import Outbox, Sending
-from tenantry.ops.notify.sender import Sender, is_usable
+from tenantry.ops.notify.sender import Sender
 
 __all__ = [
-    "Channel", "Oncall", "OncallFaulty", "Outbox", "Sender", "Sending", "channels", "empty_levels", "is_usable",
+    "Channel", "Oncall", "OncallFaulty", "Outbox", "Sender", "Sending", "channels", "empty_levels",
 ]  # fmt: skip
