@@ -54,6 +54,15 @@ def make_parser() -> argparse.ArgumentParser:
     _command(
         db, "new", "migration:new", "an empty migration with the next number", "tenantry db new add_title"
     ).add_argument("name", help="what it does, in small letters and _")
+    diff = _command(
+        db, "diff", "diff:run", "what was changed in the database by hand, as SQL to keep or undo it",
+        "tenantry db diff --write add_colour",
+    )  # fmt: skip
+    diff.add_argument("--write", metavar="NAME", help="make a migration of it, proved and noted here as applied")
+    diff.add_argument(
+        "--sql", choices=("keep", "undo"), help="that SQL alone: what makes the files' schema into this one, or back"
+    )
+    diff.add_argument("--superuser-url", metavar="URL", help="who may create the throw-away database to compare with")
     protect = _command(
         db, "protect", "protect:run", "protect a table that is in use, without long locks",
         "tenantry db protect comments --tenant acme --plan",

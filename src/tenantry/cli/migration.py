@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from pathlib import Path
 
 from tenantry.cli.place import say, show
 from tenantry.errors import StartError
@@ -27,13 +28,10 @@ class MigrationName(StartError):
 
 def new(arguments: argparse.Namespace) -> int:
     """Write the file, and say its name."""
-    name = arguments.name.strip().lower().replace("-", "_").replace(" ", "_")
-    if not re.fullmatch(r"[a-z0-9_]{1,80}", name):
-        raise MigrationName(name=arguments.name)
     folder = Settings.load().migrations
+    file = file_for(folder, arguments.name)
     folder.mkdir(parents=True, exist_ok=True)
-    numbers = [int(found[1]) for path in folder.glob("*.sql") if (found := re.match(r"(\d+)_", path.name))]
-    file = folder / f"{max(numbers, default=0) + 1:04d}_{name}.sql"
+    name = file.stem.partition("_")[2]
     title = name.replace("_", " ").capitalize()
     file.write_text(TEXT.format(title=title, table=name.removeprefix("add_")), "utf-8")
     if arguments.json:
@@ -41,3 +39,12 @@ def new(arguments: argparse.Namespace) -> int:
     else:
         say(f"{file.parent.name}/{file.name}   Write it, then: tenantry db push")
     return 0
+
+
+def file_for(folder: Path, given: str) -> Path:
+    """The file of a migration of that name, with the next number. Raises MigrationName."""
+    name = given.strip().lower().replace("-", "_").replace(" ", "_")
+    if not re.fullmatch(r"[a-z0-9_]{1,80}", name):
+        raise MigrationName(name=given)
+    numbers = [int(found[1]) for path in folder.glob("*.sql") if (found := re.match(r"(\d+)_", path.name))]
+    return folder / f"{max(numbers, default=0) + 1:04d}_{name}.sql"

@@ -134,6 +134,20 @@ def status(admin: DatabaseUrl, migrations: Sequence[Migration], look: Look | Non
         )
 
 
+def adopt(admin: DatabaseUrl, migration: Migration) -> None:
+    """Note a file as applied without running it: what it makes is there already."""
+    with _connected(admin) as connection:
+        _lock(connection)
+        _write_down(connection, migration)
+
+
+def read_only(admin: DatabaseUrl) -> psycopg.Connection[Any]:
+    """A connection that changes nothing. Raises DatabaseNotReady."""
+    connection = _connected(admin)
+    connection.execute("set default_transaction_read_only = on")
+    return connection
+
+
 def _connected(admin: DatabaseUrl) -> psycopg.Connection[Any]:
     import psycopg
 
