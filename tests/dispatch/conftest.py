@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tenantry import Ctx, Deferred, File, Octets, Record, Statement, Tenantry, Tracked
+from tenantry import Ctx, Deferred, File, Octets, Problem, Record, Statement, Tenantry, Tracked
 from tenantry.http import NativeServer, bind
 from tests.conftest import Database, People
 from tests.harness import Client, opened
@@ -23,6 +23,11 @@ select tenantry.protect('notes');
 class Note(Record):
     id: int
     body: str
+
+
+class PartnerAway(Problem, code="BAD_GATEWAY"):
+    says = "{where}: the partner does not answer."
+    where: str
 
 
 class Both(Record):
@@ -54,6 +59,49 @@ def application() -> Tenantry:
     async def fail_after(ctx: Ctx, body: str) -> None:
         await ctx.db.run("insert into notes (body) values ($1)", body)
         raise RuntimeError
+
+    @notes.mutation
+    async def add_in_blocks(ctx: Ctx, body: str, fails: str = "", ms: int = 0) -> list[int]:
+        """Two blocks, with something between them; `fails` says where it breaks off, or that the first block is tried again."""
+
+        async def add(what: str) -> int:
+            async with ctx.transaction() as tx:
+                note = await tx.one(Note, "insert into notes (body) values ($1) returning id, body", f"{body} {what}")
+                if fails == what:
+                    raise PartnerAway(where=what)
+                return note.id
+
+        if fails == "at once":
+            raise PartnerAway(where=fails)
+        try:
+            first = await add("first")
+        except PartnerAway:
+            if fails != "first" or body != "again":
+                raise
+            first = await add("first again")
+        await asyncio.sleep(ms / 1000)
+        if fails == "between":
+            raise PartnerAway(where=fails)
+        return [first, await add("second")]
+
+    @notes.mutation
+    async def add_in_two_at_once(ctx: Ctx, body: str) -> int:
+        async def add(what: str) -> None:
+            async with ctx.transaction() as tx:
+                await tx.run("insert into notes (body) values ($1)", f"{body} {what}")
+
+        await asyncio.gather(add("one"), add("other"))
+        return 2
+
+    @notes.mutation
+    async def mixes(ctx: Ctx, body: str) -> None:
+        await ctx.db.run("insert into notes (body) values ($1)", body)
+        async with ctx.transaction() as tx:
+            await tx.run("insert into notes (body) values ($1)", body)
+
+    @notes.mutation
+    async def does_nothing(ctx: Ctx) -> int:
+        return 7
 
     @notes.query
     async def later(ctx: Ctx) -> Both:

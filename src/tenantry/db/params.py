@@ -19,6 +19,7 @@ from uuid import UUID
 import msgspec
 
 from tenantry.errors import BadRequest
+from tenantry.rpc import BigInt
 
 Encode = Callable[[Any], bytes]
 
@@ -34,6 +35,8 @@ BPCHAR, VARCHAR, DATE, TIMESTAMP, TIMESTAMPTZ, NUMERIC, UUID_OID, JSONB, NAME = 
     3802,
     19,
 )
+INT8_ARRAY = 1016
+
 TYPE_NAMES = {
     BOOL: "boolean", BYTEA: "bytea", INT8: "bigint", INT2: "smallint", INT4: "integer", TEXT: "text", JSON: "json",
     FLOAT4: "real", FLOAT8: "double precision", BPCHAR: "char", VARCHAR: "varchar", DATE: "date", TIMESTAMP: "timestamp",
@@ -78,7 +81,7 @@ def _no_type() -> bytes:
 
 def _integer(pack: Callable[[int], bytes]) -> Encode:
     def encode(value: Any) -> bytes:
-        if type(value) is not int:
+        if type(value) is not int and type(value) is not BigInt:
             raise TypeError
         return pack(value)  # struct.error when out of range
 
@@ -118,13 +121,19 @@ def _bytes(value: Any) -> bytes:
     return bytes(value) if isinstance(value, (bytes, bytearray, memoryview)) else _no_type()
 
 
-_json_encoder = msgspec.json.Encoder()
+def _plain(value: Any) -> Any:
+    if type(value) is BigInt:
+        return int(value)
+    raise TypeError
+
+
+_json_encoder = msgspec.json.Encoder(enc_hook=_plain)
 
 
 def _json(value: Any) -> bytes:
     raw = _json_encoder.encode(value)
     if b"\\u0000" in raw or b"null" in raw:
-        _check_json(msgspec.to_builtins(value))
+        _check_json(msgspec.to_builtins(value, enc_hook=_plain))
     return raw
 
 

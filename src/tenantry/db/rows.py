@@ -23,6 +23,7 @@ import msgspec
 
 from tenantry.db import params as pg
 from tenantry.errors import IntTooWide, RowShape
+from tenantry.rpc import BigInt
 
 Make = Callable[[tuple[Any, ...]], Any]
 MAX_SAFE = 2**53 - 1
@@ -38,6 +39,7 @@ FITS: dict[type, frozenset[int]] = {
     bytes: frozenset({pg.BYTEA}),
     datetime: frozenset({pg.TIMESTAMPTZ}),
     date: frozenset({pg.DATE}),
+    BigInt: frozenset({pg.INT2, pg.INT4, pg.INT8, pg.NUMERIC}),
 }
 """The column types that a Python type can be made of without conversion; str takes all that psycopg gives as text."""
 _NOT_TEXT: frozenset[int] = frozenset[int]().union(*FITS.values()) | {pg.JSON, pg.JSONB, pg.TIMESTAMP}
@@ -94,7 +96,7 @@ class Rows:
     make: Make
     wire: Make
 
-    __slots__ = ("columns", "has_wide", "is_plain", "kind", "make", "procedure", "where", "wire")
+    __slots__ = ("columns", "has_wide", "is_plain", "kind", "make", "procedure", "where", "wide", "wire")
 
     def __init__(self, kind: Any, columns: Sequence[tuple[str, int]], *, procedure: str, where: str) -> None:
         """Raises RowShape when the columns do not fit."""
@@ -102,8 +104,8 @@ class Rows:
         self.columns = tuple(columns)
         self.procedure = procedure
         self.where = where
-        self.has_wide = any(oid == pg.INT8 for _, oid in columns)
         fields = fields_of(kind)
+        self._find_wide(fields)
         if fields is None:
             self._scalar(kind)
             return
@@ -128,8 +130,24 @@ class Rows:
                 self.is_plain = False
         places = [given[name][0] for name in names]
         pick = None if places == list(range(len(columns))) else _picker(places)
+        big = [place for place, name in enumerate(names) if base_of(fields[name][0]) is BigInt]
+        if big:
+            pick = partial(_with_big, self, frozenset(big), pick or _as_it_is)
         self.make = _maker(kind, names, pick, is_plain=self.is_plain)
         self.wire = _wire(kind, names, pick) if self.is_plain else self.make
+
+    def _find_wide(self, fields: dict[str, tuple[Any, bool]] | None) -> None:
+        """Columns of bigint that do not become a BigInt: in those JavaScript would round."""
+
+        def becomes_big(name: str) -> bool:
+            kind = self.kind if fields is None else fields.get(name, (Any,))[0]
+            return BigInt in (base_of(kind), *map(base_of, get_args(base_of(kind))))
+
+        wide = (pg.INT8, pg.INT8_ARRAY)
+        self.wide = [
+            (place, name) for place, (name, oid) in enumerate(self.columns) if oid in wide and not becomes_big(name)
+        ]
+        self.has_wide = bool(self.wide)
 
     def _scalar(self, kind: Any) -> None:
         if len(self.columns) == 0 and kind is not NoneType:
@@ -150,6 +168,8 @@ class Rows:
         name, oid = self.columns[0] if self.columns else ("", 0)
         self.is_plain = self._fits(name, kind, oid)
         self.make = self.wire = _first if self.is_plain else partial(_first_as, kind)
+        if base is BigInt:
+            self.make = self.wire = lambda row: _big(self, row[0])
 
     def _fits(self, name: str, kind: Any, oid: int) -> bool:
         """Whether the column's own Python value is the field's type. Raises RowShape when it never can be."""
@@ -167,7 +187,7 @@ class Rows:
         if wanted is None:
             return False
         if oid in wanted:
-            return True
+            return base is not BigInt or oid != pg.NUMERIC  # a numeric may have a fraction
         if (
             oid in pg.TYPE_NAMES
             and not (base in (float, Decimal) and oid in FITS[int])
@@ -182,14 +202,44 @@ class Rows:
 
     def check_wide(self, rows: Sequence[tuple[Any, ...]]) -> None:
         """Raises IntTooWide for a bigint that JavaScript would round."""
-        for place, (name, oid) in enumerate(self.columns):
-            if oid == pg.INT8 and any(row[place] is not None and abs(row[place]) > MAX_SAFE for row in rows):
+        for place, name in self.wide:
+            if any(_is_wide(row[place]) for row in rows):
                 raise IntTooWide(procedure=self.procedure, column=name)
 
 
 def _annotate(name: str, oid: int, wanted: str) -> str:
     meant = python_of(oid)
     return f"Annotate {name} as {meant}, or select {name}::{wanted}." if meant else f"Select {name}::{wanted}."
+
+
+def _is_wide(value: Any) -> bool:
+    if isinstance(value, list):
+        return any(map(_is_wide, value))
+    return value is not None and abs(value) > MAX_SAFE
+
+
+def _big(rows: Rows, value: Any) -> Any:
+    if value is None:
+        return None
+    if isinstance(value, Decimal) and (not value.is_finite() or value != value.to_integral_value()):
+        raise RowShape(
+            procedure=rows.procedure, where=rows.where, type="BigInt", missing="a whole number", given="a numeric with a fraction",
+            cure="Annotate it as Decimal, or select it rounded.",
+        )  # fmt: skip
+    return BigInt(value)
+
+
+def _with_big(
+    rows: Rows, places: frozenset[int], pick: Callable[[tuple[Any, ...]], tuple[Any, ...]], row: tuple[Any, ...]
+) -> tuple[Any, ...]:
+    return tuple(_big(rows, value) if place in places else value for place, value in enumerate(pick(row)))
+
+
+def _foreign(kind: Any, value: Any) -> Any:
+    """A BigInt inside an array or JSON."""
+    if kind is BigInt:
+        return BigInt(value)
+    raise NotImplementedError
 
 
 def _as_dict(names: list[str], row: tuple[Any, ...]) -> dict[str, Any]:
@@ -205,7 +255,7 @@ def _first(row: tuple[Any, ...]) -> Any:
 
 
 def _first_as(kind: Any, row: tuple[Any, ...]) -> Any:
-    return msgspec.convert(row[0], kind)
+    return msgspec.convert(row[0], kind, builtin_types=_OWN, dec_hook=_foreign)
 
 
 def transformer_of(oids: Iterable[int]) -> Any:
@@ -254,7 +304,9 @@ def _maker(kind: Any, names: list[str], pick: Callable[..., tuple[Any, ...]] | N
         return lambda row: validate(row_of(row))
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         wire = {f.name: f.encode_name for f in msgspec.structs.fields(kind)}
-        return lambda row: msgspec.convert({wire[n]: v for n, v in row_of(row).items()}, kind, builtin_types=_OWN)
+        return lambda row: msgspec.convert(
+            {wire[n]: v for n, v in row_of(row).items()}, kind, builtin_types=_OWN, dec_hook=_foreign
+        )
     if typing.is_typeddict(kind):
         return row_of
     return lambda row: kind(**row_of(row))

@@ -12,7 +12,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from hashlib import sha256
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
+from typing import TYPE_CHECKING, Any, LiteralString, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -379,14 +379,25 @@ class Statements:
         self.connection = None
 
 
+class Rider(Protocol):
+    """Who has something to write in a call's first transaction, whichever that is."""
+
+    async def enter(self, block: Transaction, *, is_handed: bool) -> None:
+        """A block begins; `is_handed`: in the transaction that the rider wrote in."""
+
+    def left(self, block: Transaction, *, is_kept: bool) -> None:
+        """The block is over: committed, or not."""
+
+
 class Session(Statements):
     """`ctx.db`: a tenant's database for one call."""
 
-    __slots__ = ("is_loose",)
+    __slots__ = ("is_loose", "rider")
 
     def __init__(self, pool: Pool, entry: Entry) -> None:
         super().__init__(pool, entry)
         self.is_loose = False
+        self.rider: Rider | None = None
 
     # ------------------------------------------------------------------ a returned statement
 
@@ -533,14 +544,30 @@ class Session(Statements):
     async def _block(self) -> AsyncGenerator[Transaction]:
         self.blocks += 1
         block = Transaction(self.pool, self.entry)
+        rider, is_kept = self.rider, False
         try:
+            if rider is not None:
+                is_handed = self._hand_over(block)
+                await rider.enter(block, is_handed=is_handed)
             yield block
             await asyncio.shield(block.finish())
+            is_kept = True
         except BaseException:
             block.abandon()
             raise
         finally:
+            if rider is not None:
+                rider.left(block, is_kept=is_kept)
             self.membership = block.membership or self.membership
+
+    def _hand_over(self, block: Transaction) -> bool:
+        """The transaction that is open already goes on as this block."""
+        if self.connection is None:
+            return False
+        block.connection, block.ticket = self.connection, self.ticket
+        block.membership, block.entered = self.membership, self.entered
+        self.connection = None
+        return True
 
 
 class Transaction(Statements):

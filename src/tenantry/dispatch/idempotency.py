@@ -3,23 +3,30 @@
 The key is written in the mutation's own transaction, so it is there exactly when the mutation was committed: after an unknown
 outcome the same request with the same key is the safe retry. Kept for 24 hours, a member's own; of the request only a hash.
 A request without the header pays nothing for this.
+
+A handler with blocks (`ctx.transaction()`) has the key in its first block that commits, and the answer in a transaction after the
+last: what has a key and no answer is under way or broke off, and is not begun again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import logging
 import random
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Raw, Struct
 
-from tenantry.errors import Conflict, KeyReused, PreconditionFailed
+from tenantry.db import Session, Transaction
+from tenantry.errors import Conflict, KeyReused, PreconditionFailed, TenantryError
 
 if TYPE_CHECKING:
-    from tenantry.db import Session
     from tenantry.dispatch.visit import Visit
     from tenantry.rpc import Call
     from tenantry.rpc.codec import Codec
+
+log = logging.getLogger("tenantry.request")
 
 MAX_ANSWER_BYTES = 1 << 20
 SWEEP_CHANCE = 0.02
@@ -27,8 +34,17 @@ SWEEP_CHANCE = 0.02
 
 NOT_KEPT = PreconditionFailed("This procedure's answer cannot be kept: call it without an Idempotency-Key")
 
+UNFINISHED = (
+    "A request with this Idempotency-Key was begun and has no answer: it is under way, or broke off after a part of it was committed. "
+    "Send it again later; if this goes on, look at what was done before you use another key"
+)
+
 LOCK = """
 select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(
+    public.get_current_tenant_id()::text || tenantry.user_id()::text || pg_catalog.encode($1::bytea, 'hex'), 1))
+"""
+WAIT = """
+select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
     public.get_current_tenant_id()::text || tenantry.user_id()::text || pg_catalog.encode($1::bytea, 'hex'), 1))
 """
 FIND = """
@@ -66,7 +82,7 @@ class _Row(Struct):
 
 
 class Keeper:
-    """The key of one call, in the transaction of its session."""
+    """The key of one call, in the first transaction of its session."""
 
     def __init__(self, session: Session, key: str, visit: Visit, call: Call, index: int) -> None:
         self.session = session
@@ -75,26 +91,72 @@ class Keeper:
         raw = b"" if call.raw is None else bytes(call.raw)
         transformer = (visit.place.mount.transformer or "").encode()
         self.request = hashlib.sha256(b"\0".join((call.path.encode(), transformer, raw))).digest()
+        self.block: Transaction | None = None
+        """The block that the key is written in."""
+        self.is_kept = False
+        """Whether a block with the key is committed."""
 
     async def begin(self) -> Stored | None:
         """Take the key: the answer that it has already, or None when the mutation is to be done. Raises Conflict, KeyReused."""
-        session = self.session
-        if not await session.one(bool, LOCK, self.key):
+        stored = await self._take(self.session)
+        if stored is None:
+            # The key's own statements are none of the handler's: it may go on with blocks, and the first one has the key.
+            self.session.made.clear()
+            self.session.rider = self
+        return stored
+
+    async def _take(self, session: Session | Transaction, *, waits: bool = False) -> Stored | None:
+        if waits:
+            await session.run(WAIT, self.key)
+        elif not await session.one(bool, LOCK, self.key):
             message = "A request with this Idempotency-Key is under way; wait for its answer, or send it again later"
             raise Conflict(message)
         row = await session.maybe(_Row, FIND, self.key)
         if row is not None and not row.is_old:
             if row.request_hash != self.request:
                 raise KeyReused
-            if row.answer is not None:
-                return Stored(row.answer)
+            if row.answer is None:
+                raise Conflict(UNFINISHED)
+            return Stored(row.answer)
         await session.run(ADD, self.key, self.request)
         return None
 
+    async def enter(self, block: Transaction, *, is_handed: bool) -> None:
+        """A block begins: the key is in it, in another, or goes into it now because the one before was undone."""
+        if is_handed:
+            self.block = block
+        elif self.block is None and not self.is_kept:
+            self.block = block
+            # It waits: the transaction before, which is being undone, may still have the lock.
+            if await self._take(block, waits=True) is not None:
+                raise Conflict(UNFINISHED)
+
+    def left(self, block: Transaction, *, is_kept: bool) -> None:
+        """A block is over."""
+        if block is self.block:
+            self.block = None
+            self.is_kept = is_kept
+
     async def end(self, body: Any) -> None:
-        """Keep the answer, in the same transaction as what the handler wrote."""
-        if not isinstance(body, bytes) or len(body) > MAX_ANSWER_BYTES:
-            raise NOT_KEPT
-        await self.session.run(KEEP, self.key, body)
+        """Keep the answer: in the same transaction as what the handler wrote, or after its blocks."""
+        is_fit = isinstance(body, bytes) and len(body) <= MAX_ANSWER_BYTES
+        if not self.session.blocks:
+            if not is_fit:
+                raise NOT_KEPT
+            await self._keep(self.session, body)
+        elif is_fit and self.is_kept:
+            await asyncio.shield(self._keep_after(body))
+
+    async def _keep_after(self, body: bytes) -> None:
+        after = Transaction(self.session.pool, self.session.entry)
+        try:
+            await self._keep(after, body)
+            await after.finish()
+        except TenantryError as error:  # it is done, and its caller has the answer: only a second try will not have it
+            after.abandon()
+            log.warning("the answer of %s could not be kept under its key: %s", after.entry.procedure, error.code)
+
+    async def _keep(self, session: Session | Transaction, body: bytes) -> None:
+        await session.run(KEEP, self.key, body)
         if random.random() < SWEEP_CHANCE:  # noqa: S311 - when to sweep is no secret
-            await self.session.run(SWEEP)
+            await session.run(SWEEP)

@@ -29,7 +29,6 @@ from tenantry.errors import (
     RpcError,
     TenantryError,
     TooManyGuesses,
-    TransactionMixed,
     Unauthorized,
 )
 from tenantry.rpc import CODES, Answer, code_of
@@ -331,14 +330,14 @@ class Run:
         if stored is not None:
             await self.commit()
             return stored
-        try:
-            value = await procedure.handler(self.ctx, *arguments)
-        except TransactionMixed:  # its blocks are transactions of their own: no one of them is the key's
-            raise idempotency.NOT_KEPT from None
+        value = await procedure.handler(self.ctx, *arguments)
         self.encode(value)
+        if session.blocks and self.timer is not None:  # it is done: what is left to do is to keep its answer
+            self.timer.cancel()
         if self.is_later or isinstance(value, Answer):
-            raise idempotency.NOT_KEPT
-        await keeper.end(self.visit.place.codec.data(procedure, value))
+            await keeper.end(None)
+        else:
+            await keeper.end(self.visit.place.codec.data(procedure, value))
         await self.commit()
         return value
 

@@ -25,6 +25,7 @@ from tenantry.events.marks import Marks
 from tenantry.events.subscription import Subscription
 from tenantry.events.watch import Watch
 from tenantry.rpc import Tracked
+from tenantry.rpc.faults import foreign
 
 if TYPE_CHECKING:
     from tenantry.db import Entry, Pool
@@ -124,7 +125,7 @@ class Hub:
         decode = self._decoders.get(kind)
         if decode is None:
             decode = self._decoders[kind] = msgspec.json.Decoder(
-                Any if kind is object else kind, dec_hook=_foreign
+                Any if kind is object else kind, dec_hook=foreign
             ).decode
         if not entry.read_only:
             entry = msgspec.structs.replace(entry, read_only=True)
@@ -212,11 +213,3 @@ class Hub:
                 channel.wake()
         else:
             self._heard([key for _, key in rows if key is not None])
-
-
-def _foreign(kind: Any, value: Any) -> Any:
-    """Types that msgspec does not know: Pydantic models."""
-    validate = getattr(kind, "model_validate", None)
-    if validate is None:
-        raise NotImplementedError
-    return validate(value)
