@@ -11,7 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from tenantry import Record, Tenantry
-from tenantry.errors import EventsGone, SlowConsumer, Unauthorized
+from tenantry.errors import EventsGone, SlowConsumer, TenantSuspended, Unauthorized
 from tests.conftest import Cluster, Database, People
 from tests.events.conftest import Said, context, listen, make, say
 from tests.harness import Client, opened
@@ -253,7 +253,7 @@ async def test_a_subscription_ends_with_its_session(
     database.admin.execute(statement, (people.acme.member.token,))
     for ear in ears:
         error = await ear.ends(10)
-        assert type(error).__name__ == ("TenantSuspended" if how == "suspended" else "Unauthorized")
+        assert isinstance(error, TenantSuspended if how == "suspended" else Unauthorized), error
     if how == "suspended":
         assert await other.ends(10) is not None
     else:
