@@ -11,7 +11,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from types import ModuleType
 from typing import (
@@ -656,6 +656,16 @@ def _open_door(settings: Settings, stack: AsyncExitStack) -> None:
     door = Door(settings.home, works(known))
     door.start()
     stack.callback(door.stop)
+    stack.callback(_keep_statements, settings)
+
+
+def _keep_statements(settings: Settings) -> None:
+    """At the end: so that `tenantry slow` knows whose statements those of before were."""
+    from tenantry.db.plan import known
+    from tenantry.ops.statements import keep_known
+
+    with suppress(OSError):
+        keep_known(settings.home, known())
 
 
 def _lines(settings: Settings, signals: Signals, stack: AsyncExitStack, procedures: dict[str, str]) -> RequestLines:

@@ -375,8 +375,33 @@ def _looking_inside(commands: Any) -> None:
     profiled.add_argument(
         "--to", type=Path, metavar="FOLDER", help="for its files (default: profiles in TENANTRY_HOME)"
     )
+    _slow(commands)
     for one in (taken, watched, profiled):
         one.add_argument("--worker", metavar="PID", help="a process id, or all (default: the first worker)")
+
+
+def _slow(commands: Any) -> None:
+    slow = _command(
+        commands, "slow", "slow:run", "what the database's time goes to, by statement and procedure; plans, and the indexes they want",
+        "tenantry slow --plan 1 --tenant acme",
+    )  # fmt: skip
+    slow.add_argument("--top", type=_count, default=15, help="how many (default: 15)")
+    slow.add_argument(
+        "--by",
+        choices=("total", "mean", "max", "calls", "blocks"),
+        default="total",
+        help="the worst by this first (default: total)",
+    )
+    slow.add_argument(
+        "--min-calls", type=_count, metavar="N", help="leave out what was called less often (with --by mean: 20)"
+    )
+    slow.add_argument("--procedure", metavar="PATH", help="of this procedure only (notes.recent)")
+    slow.add_argument("--all", action="store_true", help="of all roles, not only the application's")
+    slow.add_argument("--plan", metavar="N", help="the plan of one, by its number or id, and advice; it is not run")
+    slow.add_argument(
+        "--tenant", metavar="SLUG", help="with --plan: as a member of this tenant (slug or id); stands in its trail"
+    )
+    slow.add_argument("--reset", action="store_true", help="count anew from now on")
 
 
 def _drills(commands: Any) -> None:

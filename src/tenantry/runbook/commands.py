@@ -104,7 +104,7 @@ COMMANDS: tuple[Typed, ...] = (
   FROM pg_stat_statements
   ORDER BY mean_exec_time DESC
   LIMIT 10;
-\"""", "psql", "wrong", "By mean it finds the rare report and not what costs most: order by `total_exec_time`, or `where calls >= 20`. Of other roles platform sees `<insufficient privilege>`.", r"mean_exec_time"),
+\"""", "psql", "wrong", "By mean it finds the rare report and not what costs most: order by `total_exec_time`, or `where calls >= 20`: `tenantry slow` does, and names each statement's procedure. Of other roles platform sees `<insufficient privilege>`.", r"mean_exec_time"),
     Typed(SLOW, "pm2 monit", "pm2", "right", "Of the process that PM2 started, not of the workers: `tenantry top` shows all, `tenantry profile` where their time goes."),
     Typed(SLOW, f"""{PSQL} "
   SELECT schemaname, tablename, attname
@@ -117,7 +117,7 @@ COMMANDS: tuple[Typed, ...] = (
     JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
   );
 \"""", "psql", "wrong", "It compares column names over all tables, so that one index on any `tenant_id` hides all that are missing; as platform, pg_stats hides every table under row security. "
-          "Right: `tenantry doctor performance-degradation`.", r"\(\d+ rows?\)"),
+          "Right: `tenantry doctor performance-degradation`, and `tenantry slow --plan N --tenant SLUG` for what one statement wants.", r"\(\d+ rows?\)"),
     Typed(SLOW, f'{PSQL} "ANALYZE;"', "psql", "wrong", "Platform owns no table, so it skips all of them; as the owner it reads the whole database at its busiest hour. Right: `select tenantry.analyze('notes')`, which `--fix` runs for the table that wants it.", r"ANALYZE"),
     Typed(SLOW, "pm2 restart platform-api --max-memory-restart 500M", "pm2", "right", "Sets the limit on an app that had none; of workers see TENANTRY_MEMORY_LIMIT."),
 
@@ -154,7 +154,7 @@ COMMANDS: tuple[Typed, ...] = (
     Typed(USEFUL, f"curl {API}/health.metrics", "curl", "right", "All figures as JSON.", r"api_requests_total"),
     Typed(USEFUL, "pm2 logs platform-api", "pm2", "wrong", "It never ends: `--lines 100 --nostream`."),
     Typed(USEFUL, f'{PSQL} "SELECT COUNT(*) FROM pg_stat_activity;"', "psql", "wrong", "PostgreSQL's own processes count too.", r"\b[1-9]\d*\b"),
-    Typed(USEFUL, f'{PSQL} "SELECT * FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 10;"', "psql", "right", "By total: what costs most.", r"total_exec_time"),
+    Typed(USEFUL, f'{PSQL} "SELECT * FROM pg_stat_statements ORDER BY total_exec_time DESC LIMIT 10;"', "psql", "right", "By total: what costs most. With the procedures' names: `tenantry slow`.", r"total_exec_time"),
     Typed(USEFUL, f"{PSQL} \"SELECT * FROM pg_stat_database WHERE datname = 'platform';\"", "psql", "right", "`checksum_failures` above 0 is corruption; `deadlocks`, `temp_bytes`.", r"platform"),
     Typed(USEFUL, f"{PSQL} \"SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename IN (SELECT tablename FROM pg_policies);\"", "psql", "wrong",
           "By bare names, of whatever schema; that a table has a policy is no proof. Right: `tenantry verify`.", r"users"),
