@@ -50,6 +50,21 @@ SLOW = {
     "rate": 20.0, "p95_ms": 1500.0, "server_errors": 0.0, "violations": {},
     "procedures": [{"path": "notes.add", "rate": 20.0, "p95_ms": 1500.0, "errors": 4.0, "load": 9.0}],
 }  # fmt: skip
+FAILING = {
+    **SLOW,
+    "p95_ms": 20.0,
+    "rate": 40.0,
+    "server_errors": 4.0,
+    "errors": {"notes.add/INTERNAL_SERVER_ERROR/server": 9.0},
+}
+STRONG = {
+    "pid": 9,
+    "usename": "platform",
+    "state": "idle in transaction",
+    "query": "lock table notes",
+    "table_name": "notes",
+    "age": 4.0,
+}
 TABLE = {
     "table_name": "notes", "live": 40000, "dead": 0, "changed": 0, "analyzed_ago": 5.0, "vacuumed_ago": 5.0, "is_left_alone": False, "seq_scans": 0,
     "rows_a_scan": 0,
@@ -115,11 +130,49 @@ TABLE = {
         ({"ages": {"collation_then": "2.31", "collation_now": "2.36"}}, "collation-changed"),
         ({"sequences": {"sequences": [{"sequence": "public.s", "used": 0.95}]}}, "sequence-near-end"),
         ({"server_process": {"pid": 7, "free_bytes": 10**8}}, "disk-low"),
+        ({"processes": {"serving": True, "stopped": [{"role": "worker", "pid": 5}]}, "ops_liveness": {"reached": True, "alive": False}}, "process-stopped"),
+        ({"api_health": {**DOWN, "status": "degraded", "checks": {"database": "up", "migrations": "degraded"}}}, "migrations-differ"),
+        ({"server_login_auth": {"in": False, "sqlstate": "28P01", "words": "password"}}, "login-refused"),
+        ({"server_login": {"in": False, "sqlstate": "08P01", "words": "certificate verify failed"}, "api_health": DOWN}, "server-refuses-us"),
+        ({"server_login": {"in": False, "sqlstate": "53300", "words": "too many connections for database"}, "api_health": DOWN}, "server-full"),
+        ({"server_connections": {"groups": [], "most": 100, "used": 5, "role_limit": 5, "role_used": 5}}, "server-nearly-full"),
+        ({"server_connections": {"groups": [], "role_read_only": True}}, "database-read-only"),
+        ({"lock_waits": {"waits": [{"waiter": 1, "blocker": 0, "age": None, "waited": 2.0}], "strong": [], "prepared": [{"gid": "g", "owner": "o", "age": 5.0, "tables": 1}]}}, "prepared-transaction-left"),
+        ({"lock_waits": {"waits": [], "strong": [{**STRONG, "age": 40.0}], "prepared": []}, "counts": SLOW}, "lock-blocker"),
+        ({"configuration": {"outside": {"standbys": "ghost", "listening": 0}}, "counts": SLOW}, "standby-missing"),
+        ({"configuration": {"outside": {"is_failing": True, "failed": 3, "failed_wal": "0001"}}}, "archiving-fails"),
+        ({"configuration": {"most": 20, "reserved": 3, "wanted": 52}}, "pools-exceed-server"),
+        ({"rights": {"logins": [{"role": "platform", "why": "NOLOGIN", "cure": "alter role platform login"}]}, "server_login": {"in": False, "sqlstate": "28000", "words": "is not permitted to log in"}, "api_health": DOWN}, "role-shut-out"),
+        ({"rights": {"grants": [{"object": "schema public", "role": "platform", "privilege": "usage", "cure": "grant"}]}, "counts": FAILING}, "grant-lost"),
+        ({"ages": {"slots": [{"slot": "old", "active": False, "behind_bytes": 1e6, "wal_status": "reserved"}]}}, "slot-unused"),
+        ({"counts": {"rate": 1.0, "server_errors": 0.0, "requests": 60.0, "errors": {"notes.add/INTERNAL_SERVER_ERROR/server": 9.0}}}, "procedure-fails"),
     ],
 )  # fmt: skip
 def test_each_fault_is_named_first(over: dict[str, dict[str, Any]], first: str):
     found = causes(**over)
     assert found[0] == first
+
+
+def test_what_is_over_is_no_cause():
+    """Counts of before, a lock of a moment, a prepared transaction that is being committed, a slot that is read."""
+    assert causes(counts={"violations": {}, "errors": {}, "rate": 5.0, "server_errors": 0.0, "requests": 300.0}) == []
+    assert (
+        causes(
+            lock_waits={
+                "waits": [],
+                "strong": [STRONG],
+                "prepared": [{"gid": "g", "owner": "o", "age": 2.0, "tables": 1}],
+            }
+        )
+        == []
+    )
+    assert causes(ages={"slots": [{"slot": "s", "active": True, "behind_bytes": 1e6, "wal_status": "reserved"}]}) == []
+    assert (
+        causes(
+            configuration={"outside": {"standbys": "there", "listening": 1}, "most": 100, "reserved": 3, "wanted": 97}
+        )
+        == []
+    )
 
 
 def test_what_another_cause_explains_comes_after_it():

@@ -37,6 +37,7 @@ class ApprovalUnnamed(StartError):
 
 def run(arguments: argparse.Namespace) -> int:
     """The command. 0 all is well; 1 findings; 2 a probe could not look; 3 a remedy failed."""
+    started = time.perf_counter()
     from tenantry.runbook import chosen, sections
 
     if arguments.approve and not arguments.by.strip():
@@ -49,10 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
         what = arguments.section or arguments.alert or arguments.symptom
         raise NoSuchSection(what=repr(what), known=str(error)) from None
     while True:
-        code = asyncio.run(_once(wanted, arguments))
+        code = asyncio.run(_once(wanted, arguments, started))
         if not arguments.watch:
             return code
         time.sleep(5.0)
+        started = time.perf_counter()
         say()
 
 
@@ -75,12 +77,11 @@ def _load_application() -> None:
         )
 
 
-async def _once(wanted: list[Section], arguments: argparse.Namespace) -> int:
+async def _once(wanted: list[Section], arguments: argparse.Namespace, started: float) -> int:
     from tenantry.runbook import diagnose, fix, open_place
 
     place = open_place(arguments.superuser_url, is_deep=arguments.deep)
-    started = time.perf_counter()
-    diagnosis = await diagnose(place, wanted)
+    diagnosis = await diagnose(place, wanted, used_seconds=time.perf_counter() - started)
     took = time.perf_counter() - started
     done: list[Done] = []
     if arguments.fix or arguments.approve:

@@ -33,6 +33,8 @@ log = logging.getLogger("tenantry.watch")
 Sample = Callable[[], Awaitable[Mapping[Series, float | None] | None]]
 QUICK_SECONDS = 0.25
 LAST_SECONDS = 2.0
+LOOK_SECONDS = 4.0
+"""A sampling may take at least so long, whatever the tick: an API that is silent is known to be so after its own deadline, not before."""
 KEEP_SECONDS = 30 * 86_400.0
 """How long a resolved incident stays in the watcher's file."""
 
@@ -127,7 +129,7 @@ class Watch:
         """
         self.oncall = self._oncall()
         try:
-            async with asyncio.timeout(max(1.0, self.tick_seconds * 0.8)):
+            async with asyncio.timeout(max(LOOK_SECONDS, self.tick_seconds * 0.8)):
                 values = await self.sample()
         except Exception as error:
             log.warning("no sample at this tick: %s", type(error).__name__)

@@ -28,7 +28,8 @@ from tenantry.runbook.model import (
 )  # fmt: skip
 from tenantry.runbook.place import Place, Refusal, masked
 
-WHOLE_SECONDS = 4.0
+WHOLE_SECONDS, LEAST_SECONDS = 4.0, 2.5
+"""For looking, counted from the start of the command; less than the least tells nothing."""
 MOST_OUTPUT = 4000
 
 
@@ -51,21 +52,19 @@ class Diagnosis(Struct):
         return 2 if self.blind else 0
 
 
-async def look(place: Place, probes: Iterable[Probe]) -> dict[str, Seen]:
-    """Every probe side by side; what has no answer in time says so."""
+async def look(place: Place, probes: Iterable[Probe], *, seconds: float = WHOLE_SECONDS) -> dict[str, Seen]:
+    """Every probe side by side, for so long; what has no answer in time says so."""
     wanted = {probe.name: probe for probe in probes}
     tasks = {name: asyncio.create_task(_look(place, probe)) for name, probe in wanted.items()}
     if tasks:
-        await asyncio.wait(tasks.values(), timeout=WHOLE_SECONDS)
+        await asyncio.wait(tasks.values(), timeout=seconds)
     seen: dict[str, Seen] = {}
     for name, task in tasks.items():
         if task.done():
             seen[name] = task.result()
         else:
             task.cancel()
-            seen[name] = _seen(
-                wanted[name], "late", {}, "no answer in the time of the whole run", "", WHOLE_SECONDS * 1000
-            )
+            seen[name] = _seen(wanted[name], "late", {}, "no answer in the time of the whole run", "", seconds * 1000)
     await asyncio.gather(
         *tasks.values(), return_exceptions=True
     )  # those that were cancelled: their connections end now
@@ -176,13 +175,15 @@ class _Fields(dict[str, object]):
         return f"<{key}>"
 
 
-async def diagnose(place: Place, sections: Sequence[Section]) -> Diagnosis:
-    """Look and think, for these sections."""
+async def diagnose(place: Place, sections: Sequence[Section], *, used_seconds: float = 0.0) -> Diagnosis:
+    """Look and think, for these sections. `used_seconds` of the run are gone already: loading takes longer on a busy machine."""
+    started = time.perf_counter() - used_seconds
     for heavy in ("psutil", "psycopg"):
         import_module(heavy)  # before any deadline runs, not within one
     probes = {probe.name: probe for section in sections for probe in section.probes}
     try:
-        seen, rights = await asyncio.gather(look(place, probes.values()), place.rights())
+        left = max(LEAST_SECONDS, WHOLE_SECONDS - (time.perf_counter() - started))
+        seen, rights = await asyncio.gather(look(place, probes.values(), seconds=left), place.rights())
     finally:
         place.rest()
     return Diagnosis(seen, think(sections, seen, rights))

@@ -297,9 +297,9 @@ def _sqlstate(error: Any) -> str:
     words = str(error)
     for sqlstate, sign in (
         ("28P01", "password authentication failed"), ("28000", "no pg_hba.conf entry"), ("28000", "rejects connection"),
-        ("28000", "is not permitted to log in"), ("3D000", "does not exist"), ("53300", "too many"), ("53300", "remaining connection slots"),
+        ("28000", "is not permitted to log in"), ("42501", "permission denied for database"), ("3D000", "does not exist"), ("53300", "too many"), ("53300", "remaining connection slots"),
         ("57P03", "starting up"), ("57P03", "shutting down"), ("57P03", "in recovery mode"), ("55000", "not currently accepting connections"),
-        ("08001", "Connection refused"), ("08001", "could not translate host name"),
+        ("08P01", "certificate"), ("08P01", "SSL"), ("08001", "Connection refused"), ("08001", "could not translate host name"),
     ):  # fmt: skip
         if sign in words:
             return sqlstate

@@ -41,7 +41,7 @@ async def _restart(stage: Stage) -> None:
 
 
 async def _block(stage: Stage) -> None:
-    stage.held.append(asyncio.create_task(stage.call("drill.block", {"seconds": 14.0})))
+    stage.held.append(asyncio.create_task(stage.call("drill.block", {"seconds": 20.0})))
 
 
 async def _release(stage: Stage) -> None:
@@ -62,6 +62,6 @@ DRILLS = (
     Drill(23, "clients-wrong", "most calls are 404", _wrong, _release, None, quiet=("HighErrorRate",), spares_others=True, wait_seconds=8.0),
     Drill(24, "memory-grows", "a handler keeps memory: 85 % of the limit", _grow, _restart, is_worse, {"MemoryHigh": 150.0},
           causes=("memory-nearly-full",)),
-    Drill(25, "loop-blocked", "time.sleep(14) in a handler", _block, _release, is_worse, {"HealthCheckFailing": 90.0}, pages=True,
+    Drill(25, "loop-blocked", "time.sleep(20) in a handler", _block, _release, is_worse, {"HealthCheckFailing": 90.0}, pages=True,
           causes=("loop-blocked",), wait_seconds=6.0),
 )  # fmt: skip

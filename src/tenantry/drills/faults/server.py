@@ -22,13 +22,17 @@ async def _stop(stage: Stage) -> None:
         stage.held.append(pid)
 
 
+CHECKS = """
+select pid from pg_catalog.pg_stat_activity
+ where usename = 'platform' and datname = 'platform' and backend_type = 'client backend'
+   and (query like '%with protected as (%' or query like '%from tenantry.migrations as m%')
+"""
+"""The back ends that the workers and the watcher look with, by the statements of health's own."""
+
+
 async def _stop_checks(stage: Stage) -> None:
-    """Only back ends that the workers and the watcher look with: those of health's own statement."""
-    rows = await stage.sql(
-        "select pid from pg_catalog.pg_stat_activity where usename = 'platform' and query ilike '%get_current_tenant_id%' "
-        "and backend_type = 'client backend' and query not ilike '%enter(%'"
-    )
-    for (pid,) in rows:
+    """Those of a moment: the next look has a new one."""
+    for (pid,) in await stage.sql(CHECKS):
         os.kill(pid, signal.SIGSTOP)
         stage.held.append(pid)
 
@@ -57,8 +61,10 @@ async def _nothing(stage: Stage) -> None:
 
 
 async def _limit(stage: Stage) -> None:
+    """The pool's connections are ended, so that it wants new ones; health's stay, and count against the limit."""
     await stage.sql("alter role platform connection limit 1")
-    await stage.sql(END_OTHERS, database="postgres")
+    kept = " and pid <> all ($1)"
+    await stage.sql(END_OTHERS.rstrip() + kept, [pid for (pid,) in await stage.sql(CHECKS)], database="postgres")
 
 
 async def _unlimit(stage: Stage) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from tenantry.runbook.model import Look, Probe
 from tenantry.runbook.place import Login, Place, Refusal
 
-SAMPLED_SECONDS = 1.6
+SAMPLED_SECONDS = 1.3
 APART_SECONDS = 0.35
 CONNECTIONS_SQL = """
 select a.usename, a.application_name, coalesce(a.state, 'unknown') as state, pg_catalog.count(*) as n,
@@ -24,6 +24,12 @@ select pg_catalog.current_setting('max_connections')::int as most,
        (select r.rolconnlimit from pg_catalog.pg_roles r where r.rolname = 'platform') as role_limit,
        (select pg_catalog.count(*) from pg_catalog.pg_stat_activity where usename = 'platform') as role_used,
        (select s.reset_val from pg_catalog.pg_settings s where s.name = 'default_transaction_read_only') as read_only,
+       exists (select from pg_catalog.pg_db_role_setting x left join pg_catalog.pg_roles r on r.oid = x.setrole
+                where (x.setdatabase = 0 or x.setdatabase = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()))
+                  and r.rolname in ('platform', 'tenantry_auth')
+                  and exists (select from pg_catalog.unnest(x.setconfig) c where pg_catalog.lower(c) in ('default_transaction_read_only=on', 'default_transaction_read_only=true', 'default_transaction_read_only=1', 'default_transaction_read_only=yes'))) as role_read_only,
+       (select d.datconnlimit from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()) as database_limit,
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_activity a where a.datname = pg_catalog.current_database() and a.backend_type = 'client backend') as database_used,
        (select d.datallowconn from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()) as allows,
        pg_catalog.pg_is_in_recovery() as in_recovery
 """

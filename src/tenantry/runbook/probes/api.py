@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import errno
 import time
 from datetime import datetime
@@ -90,11 +92,43 @@ async def _processes(place: Place) -> Look:
     """Who serves here, by the supervisor's own state and lock."""
     from tenantry.processes import status
 
-    found: dict[str, Any] = status(place.settings)
+    found: dict[str, Any] = dict(status(place.settings))
+    found["stopped"] = await asyncio.to_thread(_stopped, found)
+    found["silent_seconds"] = await asyncio.to_thread(_heartbeat, place)
     return Look(
         found,
         ", ".join(f"{name}={value}" for name, value in found.items() if value not in (None, [])) or "nothing serves",
     )
+
+
+def _heartbeat(place: Place) -> float | None:
+    """For how long the quietest worker's loop has not beaten, by its mapped file; None without one."""
+    from tenantry.ops.health.figures import workers
+    from tenantry.ops.metrics import Slots
+
+    folder = place.home / "run"
+    if not folder.is_dir():
+        return None
+    slots = Slots(folder)
+    try:
+        return max((round(one.silent_seconds, 1) for one in workers(slots.live(), time.monotonic())), default=None)
+    finally:
+        slots.close()
+
+
+def _stopped(found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Processes of this installation that somebody stopped (SIGSTOP, a debugger)."""
+    import psutil
+
+    wanted: list[tuple[str, Any]] = [("supervisor", found.get("supervisor")), ("watcher", found.get("watcher"))]
+    workers: list[dict[str, Any]] = found.get("workers") or []
+    wanted += [("worker", worker.get("pid")) for worker in workers]
+    rows: list[dict[str, Any]] = []
+    for role, pid in wanted:
+        with contextlib.suppress(psutil.Error):
+            if pid and psutil.Process(int(pid)).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP):
+                rows.append({"role": role, "pid": int(pid)})
+    return rows
 
 
 HEALTH = Probe("api-health", "curl -s $API/health.check | jq", _main)

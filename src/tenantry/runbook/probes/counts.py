@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from tenantry.ops.metrics import Collected
 
 RECENT = ("rls_violations_total", "api_request_errors_total", "api_requests_total")
-STALE_SECONDS = 60.0
+WINDOW_SECONDS = 300.0
+"""Of counters, at a tick of 15 s: the alerts' own window for errors."""
+STALE_SECONDS = 300.0
 """A file of the watcher that is older is of before."""
-SECONDS = 2.0
+SECONDS = 1.5
 """Between the two samplings of rates: long enough for a rate, short enough for a run of five seconds."""
 
 
@@ -85,19 +87,20 @@ def _kept(place: Place) -> dict[str, dict[tuple[str, ...], float]]:
     """
     from tenantry.ops.alerts.evaluator import Memory as Samples
     from tenantry.ops.incidents.book import Book
+    from tenantry.ops.incidents.steady import boot_id
 
     memory = Book(place.home).read()
     if memory is None or time.time() - Book(place.home).path.stat().st_mtime > STALE_SECONDS:
         return {}
     try:
-        samples = msgspec.json.decode(memory.evaluator, type=Samples).samples
+        kept = msgspec.json.decode(memory.evaluator, type=Samples)
     except msgspec.DecodeError:
         return {}
-    wanted = [
-        (metric, labels, values)
-        for metric, labels, is_over, values in samples
-        if metric in RECENT and values and not is_over
-    ]
+    wanted: list[tuple[str, dict[str, str], list[tuple[float, float]]]] = []
+    since = time.monotonic() - WINDOW_SECONDS * place.settings.tick / 15.0 if kept.boot == boot_id() else -math.inf
+    for metric, labels, is_over, values in kept.samples:
+        if metric in RECENT and values and not is_over:
+            wanted.append((metric, labels, [v for v in values if v[0] >= since] or values[-1:]))
     oldest = min((values[0][0] for _, _, values in wanted), default=0.0)
     found: dict[str, dict[tuple[str, ...], float]] = {}
     for metric, labels, values in wanted:

@@ -45,9 +45,15 @@ async def _knock(place: Place, seconds: float) -> Look:
             else:
                 reader, writer = await asyncio.open_connection(host, port)
     except ConnectionRefusedError:
-        return Look({"open": False, "why": "refused", "port": port, "is_here": _is_here(host)}, f"{port}: ECONNREFUSED")
+        others = await asyncio.to_thread(_others, port) if _is_here(host) else []
+        words = f"{port}: ECONNREFUSED" + (f"; PostgreSQL listens on {', '.join(map(str, others))}" if others else "")
+        return Look({"open": False, "why": "refused", "port": port, "is_here": _is_here(host), "others": others}, words)
     except FileNotFoundError:
-        return Look({"open": False, "why": "refused", "port": port}, f"{port}: no socket")
+        others = await asyncio.to_thread(_sockets, host)
+        words = f"{port}: no socket" + (f"; there is one of {', '.join(map(str, others))}" if others else "")
+        return Look({"open": False, "why": "refused", "port": port, "others": others}, words)
+    except ConnectionError:
+        return Look({"open": False, "answers": False, "why": "reset", "port": port}, f"{port}: reset by peer")
     except TimeoutError:
         return Look(
             {"open": False, "why": "silent", "port": port},
@@ -83,6 +89,25 @@ async def _knock(place: Place, seconds: float) -> Look:
     )
 
 
+def _others(port: int) -> list[int]:
+    """Other ports of this machine that a PostgreSQL listens on; [] where it may not be seen."""
+    import psutil
+
+    found: set[int] = set()
+    with contextlib.suppress(psutil.Error, OSError):
+        for one in psutil.net_connections("tcp"):
+            if one.status != psutil.CONN_LISTEN or not one.pid or not one.laddr:
+                continue
+            with contextlib.suppress(psutil.Error):
+                if psutil.Process(one.pid).name() in ("postgres", "postmaster"):
+                    found.add(int(one.laddr[1]))
+    return sorted(found - {port})
+
+
+def _sockets(folder: str) -> list[int]:
+    return sorted(int(file.suffix[1:]) for file in Path(folder).glob(".s.PGSQL.*") if file.suffix[1:].isdigit())
+
+
 def _is_here(host: str) -> bool:
     return host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
 
@@ -108,6 +133,10 @@ async def _as_platform(place: Place) -> Look:
 
 async def _as_ops(place: Place) -> Look:
     return await _login(place, "ops")
+
+
+async def _as_auth(place: Place) -> Look:
+    return await _login(place, "auth")
 
 
 def _pid(place: Place) -> tuple[int, Path]:
@@ -241,5 +270,6 @@ POOLER = Probe("pooler", 'psql -p 6432 -U postgres pgbouncer -c "SHOW POOLS;"', 
 PORT = Probe("server-port", "pg_isready; ss -ltn", _port, 3.5)
 AS_PLATFORM = Probe("server-login", 'psql -U platform -d platform -c "SELECT 1;"', _as_platform)
 AS_OPS = Probe("server-login-ops", 'tenantry psql --role tenantry_ops -c "SELECT 1;"', _as_ops)
+AS_AUTH = Probe("server-login-auth", 'tenantry psql --role tenantry_auth -c "SELECT 1;"', _as_auth)
 PROCESS = Probe("server-process", "ps -o pid,stat,args -C postgres; df -h", _process)
 LOG = Probe("server-log", "tail -50 $TENANTRY_HOME/log/*.log", _log)

@@ -9,8 +9,8 @@ from typing import Any
 from tenantry.runbook.model import Look, NotApplicable, Probe
 from tenantry.runbook.place import Place, Refusal
 
-APART_SECONDS = 1.5
-MOST_TRIPS, TRIPS_SECONDS, FAR_MS = 5, 0.9, 50.0
+APART_SECONDS = 1.2
+MOST_TRIPS, TRIPS_SECONDS, FAR_MS = 5, 0.5, 50.0
 """Of measuring the way to the server; over a slow one three trips are enough, and five would be late."""
 STATEMENTS_SQL = """
 select s.queryid::text as id, pg_catalog.left(s.query, 300) as query, s.calls::float8 as calls, s.total_exec_time::float8 as total_ms

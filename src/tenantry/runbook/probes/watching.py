@@ -52,7 +52,7 @@ async def _watcher(place: Place) -> Look:
 
     values: dict[str, Any] = {
         "lives": state is not None, "stopped": state == psutil.STATUS_STOPPED, "written_ago": age, "pid": memory.pid, "stuck": stuck,
-        "late": age > max(60.0, STALE_TICKS * place.settings.tick), "serving": bool(status(place.settings).get("serving")),
+        "late": age > max(10.0, STALE_TICKS * place.settings.tick), "serving": bool(status(place.settings).get("serving")),
         "firing": memory.firing, "open": [incident.id for incident in memory.incidents if incident.is_open],
     }  # fmt: skip
     words = f"pid {memory.pid} {'lives' if values['lives'] else 'is gone'}, wrote {age:.0f} s ago; {len(stuck)} tries under way; fires: {', '.join(memory.firing) or 'nothing'}"

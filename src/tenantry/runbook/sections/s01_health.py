@@ -20,12 +20,18 @@ RESTART = Remedy(
     Verification(HEALTH.name, "health.check answers", lambda values: bool(values.get("reached")), 30.0),
     most_an_hour=3,
 )
+SILENT_SECONDS = 2.0
 ALIVE = Verification(LIVENESS.name, "liveness answers", lambda values: bool(values.get("alive")), 30.0)
 
 
 def _is_up(values: dict[str, Any]) -> bool:
     checks: dict[str, Any] = values.get("checks") or {}
     return checks.get("database") in ("up", "degraded")
+
+
+def _is_migrated(values: dict[str, Any]) -> bool:
+    checks: dict[str, Any] = values.get("checks") or {}
+    return checks.get("migrations") == "up"
 
 
 DATABASE_UP = Verification(
@@ -52,6 +58,24 @@ def _gone(facts: Facts) -> Verdict | None:
     return Verdict("certain", (HEALTH.name, PROCESSES.name), {"state": state})
 
 
+def _stopped(facts: Facts) -> Verdict | None:
+    found = [row for row in facts.rows(PROCESSES.name, "stopped") if row["role"] != "watcher"]
+    if not found:
+        return None
+    what = ", ".join(f"{row['role']} (pid {row['pid']})" for row in found)
+    pids = [row["pid"] for row in found]
+    return Verdict(
+        "certain", (PROCESSES.name, LIVENESS.name), {"what": what, "pids": pids, "list": " ".join(map(str, pids))}
+    )
+
+
+def _migrations(facts: Facts) -> Verdict | None:
+    checks, messages = facts.table(HEALTH.name, "checks"), facts.table(HEALTH.name, "messages")
+    if checks.get("migrations") != "degraded" or checks.get("database") != "up":
+        return None  # of a database that cannot be asked nothing is known
+    return Verdict("certain", (HEALTH.name,), {"message": messages.get("migrations")})
+
+
 def _hangs(facts: Facts) -> Verdict | None:
     """By the heartbeat that the port for operations sees; without that port by two silences at once."""
     ops, health = facts.of(OPS_LIVENESS.name), facts.of(HEALTH.name)
@@ -61,6 +85,9 @@ def _hangs(facts: Facts) -> Verdict | None:
     if ops.get("alive"):
         return None
     is_silent = facts.of(LIVENESS.name).get("why") == "silent" and health.get("why") == "silent"
+    beaten = facts.of(PROCESSES.name).get("silent_seconds")
+    if beaten is not None and beaten < SILENT_SECONDS:
+        return None  # its heartbeat says otherwise: this machine is busy, or the way to the port is blocked
     if is_silent and facts.of(PROCESSES.name).get("serving"):
         return Verdict("likely", (LIVENESS.name, HEALTH.name, PROCESSES.name), {"lag": lag})
     return None
@@ -91,6 +118,21 @@ SECTION = Section(
             Remedy("correct-settings", "M", "tenantry settings", "none", "{cure}"),
             frozenset({"api-gone", "auth-secret-missing"}),
         ),
+        Cause(
+            "process-stopped",
+            "Processes of the API are stopped (T): {what}.",
+            _stopped,
+            Remedy(
+                "continue-process",
+                "A",
+                "kill -CONT {list}",
+                "os",
+                "Find who stopped it: a debugger, a full terminal, a person.",
+                hands.resume,
+                Verification(PROCESSES.name, "none is stopped", lambda v: not v.get("stopped"), 15.0),
+            ),
+            frozenset({"loop-blocked", "api-gone", "api-has-stale-connections"}),
+        ),
         Cause("api-gone", "The API does not listen: {state}.", _gone, RESTART),
         Cause(
             "loop-blocked",
@@ -105,6 +147,20 @@ SECTION = Section(
                 hands.restart_api,
                 ALIVE,
                 most_an_hour=3,
+            ),
+        ),
+        Cause(
+            "migrations-differ",
+            "The database's schema is not the code's: {message}.",
+            _migrations,
+            Remedy(
+                "push-migrations",
+                "A",
+                "tenantry db push",
+                "owner",
+                "If the code is newer; a file that was edited after it was applied has to be restored.",
+                hands.push,
+                Verification(HEALTH.name, "migrations are up", _is_migrated, 30.0),
             ),
         ),
         Cause(

@@ -9,11 +9,20 @@ from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.place import Place
 from tenantry.runbook.probes.activity import CONNECTIONS
-from tenantry.runbook.probes.server import AS_OPS, AS_PLATFORM, HBA, LOG, PORT, PROCESS
+from tenantry.runbook.probes.server import AS_AUTH, AS_OPS, AS_PLATFORM, HBA, LOG, PORT, PROCESS
 from tenantry.runbook.probes.statements import DISTANCE
 
-FOLLOWS = frozenset({"api-has-stale-connections", "server-not-running", "api-gone"})
-STALE = frozenset({"api-has-stale-connections", "api-gone"})
+STALE = frozenset(
+    {
+        "api-has-stale-connections",
+        "api-gone",
+        "procedure-fails",
+        "procedure-slow",
+        "statement-slow",
+        "migrations-differ",
+    }
+)
+FOLLOWS = STALE | {"server-not-running"}
 ENOUGH_BYTES = 200_000_000
 HOW = {"reset": "resets", "closed": "closes", "stranger": "answers"}
 FAR_MS = 50.0
@@ -36,9 +45,17 @@ async def _unlimit(place: Place, fields: Mapping[str, Any]) -> str:
     return await hands.in_database(place, "alter role platform connection limit -1")
 
 
+async def _unlimit_database(place: Place, fields: Mapping[str, Any]) -> str:
+    return await hands.in_database(place, f"alter database {_database(place)} connection limit -1")
+
+
 async def _writable(place: Place, fields: Mapping[str, Any]) -> str:
     await hands.in_database(place, f"alter database {_database(place)} reset default_transaction_read_only")
-    await hands.in_database(place, "alter role platform reset default_transaction_read_only")
+    for role in ("platform", "tenantry_auth"):
+        await hands.in_database(place, f"alter role {role} reset default_transaction_read_only")
+        await hands.in_database(
+            place, f"alter role {role} in database {_database(place)} reset default_transaction_read_only"
+        )
     return "default_transaction_read_only reset; connections that are open keep what they have: tenantry reload"
 
 
@@ -81,6 +98,14 @@ ALLOW = Remedy(
     "allow-connections", "A", "alter database {database} allow_connections true;", "superuser",
     "Find out who forbade it, and why.", _allow, IN_AGAIN, "DB",
 )  # fmt: skip
+GRANT_CONNECT = Remedy("grant-connect", "M", "grant connect on database {database} to platform;", "superuser", who="DB")
+LET_ROLE_IN = Remedy(
+    "let-role-sign-in", "M", "alter role platform login;", "superuser", "Find out who shut it out.", who="DB"
+)
+CORRECT_TLS = Remedy(
+    "correct-tls", "M", "openssl s_client -starttls postgres -connect HOST:PORT </dev/null | openssl x509 -noout -dates -subject", "os",
+    "The server's certificate is over, of another name or of an unknown issuer; or one side wants TLS and the other has none (sslmode).", who="L2",
+)  # fmt: skip
 PASSWORD = Remedy(
     "correct-password", "M", "tenantry db url   # and DATABASE_URL in .env; then: tenantry reload", "none",
     "The password of DATABASE_URL is not the server's.",
@@ -92,6 +117,10 @@ MAKE_DATABASE = Remedy(
 UNLIMIT = Remedy(
     "lift-role-limit", "A", "alter role platform connection limit -1;", "superuser",
     "The sum of the pools is what should limit it.", _unlimit, IN_AGAIN, "DB",
+)  # fmt: skip
+UNLIMIT_DATABASE = Remedy(
+    "lift-database-limit", "A", "alter database {database} connection limit -1;", "superuser",
+    "The sum of the pools is what should limit it.", _unlimit_database, IN_AGAIN, "DB",
 )  # fmt: skip
 END_UNUSED = Remedy(
     "end-unused", "A", "select tenantry.terminate_unused('{application}', interval '10 minutes');", "ops",
@@ -138,15 +167,23 @@ def _not_running(facts: Facts) -> Verdict | None:
     is_own = facts.state(PROCESS.name) == "ok"
     if is_own and process.get("pid"):
         return None  # it runs, elsewhere
+    if not is_own and port.get("others"):
+        return Verdict("possible", (PORT.name, LOG.name), {"port": port.get("port")}, START_SYSTEM)
     remedy = START_OWN if is_own else START_SYSTEM if port.get("is_here", True) else START_ELSEWHERE
     return Verdict("certain", (PORT.name, PROCESS.name, LOG.name), {"port": port.get("port")}, remedy)
 
 
 def _elsewhere(facts: Facts) -> Verdict | None:
     port, process = facts.of(PORT.name), facts.of(PROCESS.name)
-    if port.get("why") != "refused" or facts.of(AS_PLATFORM.name).get("in") or not process.get("pid"):
+    if port.get("why") != "refused" or facts.of(AS_PLATFORM.name).get("in"):
         return None
-    return Verdict("likely", (PORT.name, PROCESS.name, LOG.name), {"port": port.get("port"), "pid": process["pid"]})
+    if process.get("pid"):
+        fields = {"port": port.get("port"), "where": f"pid {process['pid']}"}
+        return Verdict("likely", (PORT.name, PROCESS.name, LOG.name), fields)
+    if facts.state(PROCESS.name) != "ok" and port.get("others"):
+        where = f"port {', '.join(map(str, port['others']))}"
+        return Verdict("likely", (PORT.name,), {"port": port.get("port"), "where": where})
+    return None
 
 
 def _unknown_host(facts: Facts) -> Verdict | None:
@@ -202,6 +239,10 @@ def _read_only(facts: Facts) -> Verdict | None:
         return Verdict("certain", (CONNECTIONS.name,), {"why": "it is a standby (in recovery)"}, FAILED_OVER)
     if found.get("read_only") == "on":
         return Verdict("certain", (CONNECTIONS.name,), {"why": "default_transaction_read_only is on"})
+    if found.get("role_read_only"):
+        return Verdict(
+            "certain", (CONNECTIONS.name,), {"why": "default_transaction_read_only is on for a role of ours"}
+        )
     return None
 
 
@@ -212,6 +253,8 @@ def _recovering(facts: Facts) -> Verdict | None:
 
 
 WORDS: Mapping[str, tuple[str, Remedy]] = {
+    "42501": ("platform may not connect to this database", GRANT_CONNECT),
+    "08P01": ("TLS fails between here and there", CORRECT_TLS),
     "28000": ("no line of pg_hba.conf lets us in, or one refuses us", LET_IN),
     "28P01": ("the password is wrong", PASSWORD),
     "3D000": ("there is no such database", MAKE_DATABASE),
@@ -225,8 +268,12 @@ def _refused(facts: Facts) -> Verdict | None:
     if sqlstate not in WORDS:
         return None
     why, remedy = WORDS[sqlstate]
+    if sqlstate == "08P01":
+        why = f"{why}: {found.get('words')}"
+    if sqlstate == "28000" and "not permitted to log in" in str(found.get("words")):
+        why, remedy = "role platform may not sign in (NOLOGIN)", LET_ROLE_IN
     bad = facts.rows(HBA.name, "bad")
-    if sqlstate == "28000" and bad:
+    if sqlstate == "28000" and bad and remedy is LET_IN:
         why = f"line {bad[0]['line']} of pg_hba.conf: {bad[0]['error'] or bad[0]['rule']}"
     return Verdict(
         "certain",
@@ -236,10 +283,29 @@ def _refused(facts: Facts) -> Verdict | None:
     )
 
 
+def _others_refused(facts: Facts) -> Verdict | None:
+    """Platform gets in, and another login of ours does not: sign-in, or the doctor and the watcher's records."""
+    if facts.of(AS_PLATFORM.name).get("in") is not True:
+        return None
+    found = [
+        (role, probe, facts.of(probe)) for role, probe in (("tenantry_auth", AS_AUTH.name), ("tenantry_ops", AS_OPS.name))
+        if facts.of(probe).get("in") is False and facts.of(probe).get("sqlstate")
+    ]  # fmt: skip
+    if not found:
+        return None
+    what = "; ".join(f"{role} ({values['sqlstate']}) {values['words'][:160]}" for role, _, values in found)
+    return Verdict("certain", tuple(probe for _, probe, _ in found), {"what": what})
+
+
 def _full(facts: Facts) -> Verdict | None:
     found, server = facts.of(AS_PLATFORM.name), facts.of(CONNECTIONS.name)
     if found.get("sqlstate") != "53300":
         return None
+    if "for database" in str(found.get("words")):
+        which = f"the database may have {server.get('database_limit', '?')} connections"
+        return Verdict(
+            "certain", (AS_PLATFORM.name, CONNECTIONS.name), {"which": which, "database": "platform"}, UNLIMIT_DATABASE
+        )
     if "for role" in str(found.get("words")):
         which = (
             f"role platform may have {server.get('role_limit', '?')} connections and has {server.get('role_used', '?')}"
@@ -255,6 +321,17 @@ def _nearly_full(facts: Facts) -> Verdict | None:
     most, used = server.get("most"), server.get("used")
     if not most or used is None or facts.of(AS_PLATFORM.name).get("sqlstate") == "53300":
         return None
+    for whose, limit, has, remedy in (
+        ("role platform", server.get("role_limit"), server.get("role_used"), UNLIMIT),
+        ("the database", server.get("database_limit"), server.get("database_used"), UNLIMIT_DATABASE),
+    ):
+        if limit is not None and limit >= 0 and (has or 0) >= limit * USED_UP:
+            return Verdict(
+                "certain",
+                (CONNECTIONS.name,),
+                {"which": f"{whose} may have {limit} connections and has {has}", "database": "platform"},
+                remedy,
+            )
     if used / max(1, most - server.get("reserved", 3)) < USED_UP:
         return None
     return Verdict("likely", (CONNECTIONS.name,), *_holders(facts, f"{used} of {most} connections are in use"))
@@ -290,7 +367,7 @@ SECTION = Section(
         r"database unavailable",
     ),
     alerts=("DatabaseUnavailable",),
-    probes=(PORT, AS_PLATFORM, AS_OPS, PROCESS, LOG, CONNECTIONS, HBA, DISTANCE),
+    probes=(PORT, AS_PLATFORM, AS_OPS, AS_AUTH, PROCESS, LOG, CONNECTIONS, HBA, DISTANCE),
     causes=(
         Cause(
             "disk-full",
@@ -329,7 +406,7 @@ SECTION = Section(
         ),
         Cause(
             "server-elsewhere",
-            "PostgreSQL runs (pid {pid}), and not on port {port}.",
+            "PostgreSQL runs ({where}), and not on port {port}.",
             _elsewhere,
             Remedy(
                 "correct-port",
@@ -390,8 +467,26 @@ SECTION = Section(
             LET_IN,
             STALE,
         ),
+        Cause(
+            "login-refused",
+            "PostgreSQL lets platform in, and not others of ours: {what}.",
+            _others_refused,
+            Remedy(
+                "correct-login",
+                "M",
+                "tenantry db url   # DATABASE_AUTH_URL, DATABASE_OPS_URL in .env; \\du tenantry_*; then: tenantry reload",
+                "none",
+                "Without tenantry_auth nobody signs in; without tenantry_ops the doctor is blind.",
+            ),
+        ),
         Cause("server-full", "PostgreSQL takes no more connections: {which}.", _full, END_BY_HAND, STALE),
-        Cause("server-nearly-full", "PostgreSQL is nearly out of connections: {which}.", _nearly_full),
+        Cause(
+            "server-nearly-full",
+            "PostgreSQL is nearly out of connections: {which}.",
+            _nearly_full,
+            None,
+            frozenset({"procedure-fails", "procedure-slow"}),
+        ),
         Cause(
             "database-read-only",
             "Every write is refused: {why}.",
@@ -406,11 +501,12 @@ SECTION = Section(
                 Verification(
                     CONNECTIONS.name,
                     "default_transaction_read_only is off",
-                    lambda v: v.get("read_only") == "off",
+                    lambda v: v.get("read_only") == "off" and not v.get("role_read_only"),
                     10.0,
                 ),
                 "DB",
             ),
+            frozenset({"procedure-fails"}),
         ),
         Cause(
             "network-slow",
@@ -419,7 +515,7 @@ SECTION = Section(
             Remedy(
                 "look-at-way", "M", "ping HOST; mtr HOST", "os", "A tunnel, another region, a proxy between.", who="L2"
             ),
-            frozenset({"statement-slow", "procedure-slow"}),
+            frozenset({"statement-slow", "procedure-slow", "entering-slow"}),
         ),
         Cause(
             "clock-differs",

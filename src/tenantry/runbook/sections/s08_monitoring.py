@@ -9,7 +9,7 @@ from tenantry.runbook.probes.watching import HEARTBEAT, RULES, WATCHER
 
 def _dead(facts: Facts) -> Verdict | None:
     found = facts.of(WATCHER.name)
-    if not found.get("serving") or not found.get("late"):
+    if not found.get("serving") or not (found.get("late") or found.get("stopped")):
         return None
     state = (
         "is stopped (T)" if found.get("stopped") else "lives and writes nothing" if found.get("lives") else "is gone"
@@ -65,7 +65,7 @@ SECTION = Section(
                 "none",
                 "Beside a stock ASGI server: tenantry watch.",
                 hands.restart_api,
-                Verification(WATCHER.name, "it writes", lambda v: not v.get("late"), 60.0),
+                Verification(WATCHER.name, "it writes", lambda v: not v.get("late") and not v.get("stopped"), 60.0),
                 most_an_hour=3,
             ),
         ),

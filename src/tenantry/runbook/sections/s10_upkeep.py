@@ -49,6 +49,17 @@ def _slot(facts: Facts) -> Verdict | None:
     )
 
 
+def _unused_slot(facts: Facts) -> Verdict | None:
+    """Before it is much: a standby that starts anew has such a slot for a moment, one that is gone for ever."""
+    found = [
+        s for s in facts.rows(AGES.name, "slots") if not s["active"] and s["wal_status"] in ("reserved", "extended")
+    ]
+    if not found or _slot(facts) is not None:
+        return None
+    fields = {"slot": found[0]["slot"], "mb": f"{(found[0]['behind_bytes'] or 0) / 1e6:.0f}", "n": len(found)}
+    return Verdict("possible", (AGES.name,), fields)
+
+
 def _collation(facts: Facts) -> Verdict | None:
     found = facts.of(AGES.name)
     then, now = found.get("collation_then"), found.get("collation_now")
@@ -127,6 +138,19 @@ SECTION = Section(
                 who="DB",
             ),
             frozenset({"disk-low"}),
+        ),
+        Cause(
+            "slot-unused",
+            "Nobody reads replication slot {slot}; it holds {mb} MB of write-ahead log, and goes on.",
+            _unused_slot,
+            Remedy(
+                "drop-unused-slot",
+                "M",
+                "select pg_drop_replication_slot('{slot}');",
+                "superuser",
+                "If nobody will read it again.",
+                who="DB",
+            ),
         ),
         Cause(
             "disk-low",

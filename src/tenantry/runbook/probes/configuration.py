@@ -1,0 +1,146 @@
+"""Settings of the server, the database and its roles: those that Tenantry made, and those that do harm, wherever they were put."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tenantry.runbook.model import Look, Probe
+from tenantry.runbook.place import Login, Place, Refusal
+
+MADE: Mapping[str, Mapping[str, str]] = {
+    "platform": {"search_path": "public", "statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s", "transaction_timeout": "120s", "timezone": "UTC"},
+    "tenantry_auth": {"search_path": "public", "statement_timeout": "10s", "idle_in_transaction_session_timeout": "10s", "transaction_timeout": "20s", "timezone": "UTC"},
+    "tenantry_ops": {"search_path": "public"},
+}  # fmt: skip
+"""By the first migration, in this database; a session's own goes before them."""
+
+HARMFUL = (
+    "statement_timeout", "lock_timeout", "transaction_timeout", "idle_in_transaction_session_timeout", "idle_session_timeout", "search_path", "row_security",
+    "session_replication_role", "default_transaction_isolation", "default_transaction_deferrable", "role", "standard_conforming_strings", "client_encoding",
+    "timezone", "datestyle", "intervalstyle", "bytea_output", "enable_indexscan", "enable_indexonlyscan", "enable_bitmapscan", "enable_hashjoin",
+    "enable_nestloop", "enable_sort", "plan_cache_mode", "session_preload_libraries", "local_preload_libraries", "check_function_bodies", "tcp_user_timeout",
+)  # fmt: skip
+"""Names that change what every statement does when somebody sets them for a role or a database."""
+
+SERVER: Mapping[str, tuple[str, str]] = {
+    "track_counts": ("off", "autovacuum does not see what changed, and statistics stand still"),
+    "track_activities": ("off", "nobody sees what runs, or who waits"),
+    "autovacuum": ("off", "nothing is cleaned or analyzed by itself; transaction ids run out"),
+    "row_security": ("off", "every statement that a policy would filter fails"),
+    "zero_damaged_pages": ("on", "damaged pages are emptied without a word"),
+    "ignore_checksum_failure": ("on", "damaged pages are used"),
+    "ignore_system_indexes": ("on", "the catalogue is read without its indexes"),
+    "session_replication_role": ("replica", "no trigger and no foreign key works"),
+    "enable_indexscan": ("off", "the planner avoids indexes"),
+}
+ROLES_SQL = """
+select coalesce(d.datname, '')::text as database, coalesce(r.rolname, '')::text as role,
+       pg_catalog.lower(pg_catalog.split_part(c.text, '=', 1)) as name, pg_catalog.substr(c.text, pg_catalog.strpos(c.text, '=') + 1) as value
+  from pg_catalog.pg_db_role_setting s
+  left join pg_catalog.pg_database d on d.oid = s.setdatabase
+  left join pg_catalog.pg_roles r on r.oid = s.setrole
+ cross join lateral pg_catalog.unnest(s.setconfig) as c (text)
+ where (s.setdatabase = 0 or d.datname = pg_catalog.current_database())
+   and (s.setrole = 0 or r.rolname in ('platform', 'tenantry_auth', 'tenantry_ops'))
+ order by 1, 2, 3 limit 500
+"""
+SERVER_SQL = """
+select s.name::text as name, s.setting, s.reset_val as value, s.source::text as source, s.context::text as context, s.pending_restart,
+       pg_catalog.current_setting('server_version_num')::int as version, pg_catalog.current_database()::text as database
+  from pg_catalog.pg_settings s
+ where s.name = any ($1)
+"""
+
+WAITS_SQL = """
+select (select s.setting from pg_catalog.pg_settings s where s.name = 'synchronous_standby_names') as standbys,
+       (select pg_catalog.count(*) from pg_catalog.pg_stat_replication r where r.sync_state in ('sync', 'quorum')) as listening,
+       a.failed_count as failed, a.last_failed_wal as failed_wal,
+       coalesce(a.last_failed_time > coalesce(a.last_archived_time, '-infinity'), false) as is_failing
+  from pg_catalog.pg_stat_archiver a
+"""
+"""What a commit, or the write-ahead log, waits for outside of the server."""
+
+
+async def _configuration(place: Place) -> Look:
+    login: Login = "ops"
+    names = [*SERVER, "max_connections", "superuser_reserved_connections"]
+    try:
+        server = await place.ask(login, SERVER_SQL, [names])
+    except Refusal:
+        if place.superuser is None:
+            raise
+        login = "superuser"
+        server = await place.ask(login, SERVER_SQL, [names])
+    rows = await place.ask(login, ROLES_SQL)
+    (outside,) = await place.ask(login, WAITS_SQL)
+    wrong = [
+        {"name": row["name"], "value": row["value"], "why": SERVER[row["name"]][1], "wants_restart": row["context"] == "postmaster"}
+        for row in server
+        if row["name"] in SERVER and row["value"] == SERVER[row["name"]][0]
+        and row["source"] not in ("user", "database", "database user", "session", "client")
+    ]  # fmt: skip
+    version, database = (server[0]["version"], server[0]["database"]) if server else (0, "")
+    limits = {row["name"]: int(row["setting"]) for row in server if row["name"].endswith("connections")}
+    changed = changes(rows, database, version)
+    lines = [f"{row['name']} = {row['value']}: {row['why']}" for row in wrong]
+    lines += [
+        f"{one['whose']}: {one['name']} = {one['value']}{' (was made as ' + one['made'] + ')' if one['made'] else ''}"
+        for one in changed
+    ]
+    values = {"server": wrong, "changed": changed, "most": limits.get("max_connections"), "reserved": limits.get("superuser_reserved_connections"),
+              "wanted": place.settings.connections_wanted, "outside": dict(outside)}  # fmt: skip
+    if outside["standbys"]:
+        lines.append(f"every commit waits for a standby of {outside['standbys']}; {outside['listening']} listen")
+    if outside["is_failing"]:
+        lines.append(f"archiving of {outside['failed_wal']} fails ({outside['failed']} times)")
+    return Look(values, "\n".join(lines) or "as they were made; nothing that does harm")
+
+
+def changes(rows: list[dict[str, Any]], database: str, version: int) -> list[dict[str, Any]]:
+    """Settings of roles and of the database that are not as they were made, each with its cure. Pure."""
+    found: list[dict[str, Any]] = []
+    at = {(row["database"], row["role"], row["name"]): row["value"] for row in rows}
+    quoted = '"' + database.replace('"', '""') + '"'
+    for role, wanted in MADE.items():
+        for name, value in wanted.items():
+            there = at.get((database, role, name))
+            if there is None and (name not in ("search_path", "statement_timeout") or not _is_made(at, database, role)):
+                continue
+            if name == "transaction_timeout" and version < 170000:
+                continue
+            if there is None or there.lower() != value.lower():
+                cure = f"alter role {role} in database {quoted} set {name} = '{value}'"
+                found.append(
+                    {
+                        "whose": role,
+                        "name": name,
+                        "value": "not set" if there is None else there,
+                        "made": value,
+                        "cure": cure,
+                    }
+                )
+    for (of, role, name), value in at.items():
+        if name not in HARMFUL or (role in MADE and of == database and name in MADE[role]):
+            continue
+        # One of the same name for the role in this database goes before it.
+        if not (of and role) and all((database, one, name) in at for one in ([role] if role else MADE)):
+            continue
+        target = (
+            f"role {role or 'all'}" + (f" in database {quoted}" if of else "")
+            if role or not of
+            else f"database {quoted}"
+        )
+        whose = role or (f"database {of}" if of else "every role")
+        found.append({"whose": whose, "name": name, "value": value, "made": "", "cure": f"alter {target} reset {name}"})
+    return found
+
+
+def _is_made(at: Mapping[tuple[str, str, str], str], database: str, role: str) -> bool:
+    """Whether the role has any setting of its own here: a server may not let us make them."""
+    return any(of == database and who == role for of, who, _ in at)
+
+
+CONFIGURATION = Probe(
+    "configuration", "\\drds; select name, setting, source from pg_settings where source <> 'default'", _configuration
+)

@@ -1,0 +1,232 @@
+"""Rights and settings: what was granted, owned and set when Tenantry was made here, and is another way now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, LiteralString, cast
+
+from tenantry.runbook import hands
+from tenantry.runbook.model import Cause, Facts, Needs, Remedy, Section, Verdict, Verification, rows_of
+from tenantry.runbook.place import Place
+from tenantry.runbook.probes.configuration import CONFIGURATION
+from tenantry.runbook.probes.isolation import DEFECTS
+from tenantry.runbook.probes.rights import RIGHTS
+
+LOOK = Remedy(
+    "look-at-rights", "M", "tenantry verify", "none", "There is no one statement that puts it back.", who="L2"
+)
+MOST = 100
+FEW = 5
+CALLS = frozenset({"procedure-fails", "procedure-slow", "statement-slow", "api-has-stale-connections"})
+SHUT_OUT = CALLS | {"server-refuses-us", "login-refused", "api-gone"}
+DECLARED = frozenset({"role", "owner", "member", "view", "definer"})
+
+
+async def _cure(place: Place, fields: Mapping[str, Any]) -> str:
+    """Run what the finding printed, one statement after the other."""
+    cures = [str(cure) for cure in fields["cures"] if cure][:MOST]
+    for cure in cures:
+        await place.do("superuser", cast("LiteralString", cure))  # made by the catalogue, of quoted names
+    return "; ".join(cures)
+
+
+async def _reset(place: Place, fields: Mapping[str, Any]) -> str:
+    """`alter system reset`, and a reload: of what a file or the command line sets, a person has to look."""
+    for name in fields["names"]:
+        await hands.in_database(place, f"alter system reset {hands.quoted(name)}")
+    await hands.in_database(place, "select pg_catalog.pg_reload_conf()")
+    return f"reset {', '.join(fields['names'])}, reloaded"
+
+
+def _gone(*keys: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda values: not any(rows_of(values, key) for key in keys)
+
+
+def _again(name: str, keys: tuple[str, ...], says: str, probe: str = RIGHTS.name, needs: Needs = "superuser") -> Remedy:
+    check = Verification(probe, "as it was made", _gone(*keys), 15.0)
+    return Remedy(name, "A", "{sql}", needs, says, _cure, check, "L2")
+
+
+def _rows(
+    facts: Facts,
+    key: str,
+    words: Callable[[dict[str, Any]], str],
+    probe: str = RIGHTS.name,
+    otherwise: Remedy | None = LOOK,
+) -> Verdict | None:
+    found = facts.rows(probe, key)
+    if not found:
+        return None
+    more = f" (and {len(found) - FEW} more)" if len(found) > FEW else ""
+    cures = [row["cure"] for row in found if row.get("cure")]
+    fields = {
+        "what": "; ".join(words(row) for row in found[:FEW]) + more,
+        "n": len(found),
+        "cures": cures,
+        "sql": ";  ".join(cures[:FEW]) + (";" if cures else ""),
+    }
+    return Verdict("certain", (probe,), fields, None if cures else otherwise)
+
+
+def _logins(facts: Facts) -> Verdict | None:
+    return _rows(facts, "logins", lambda row: f"{row['role']}: {row['why']}")
+
+
+def _grants(facts: Facts) -> Verdict | None:
+    return _rows(facts, "grants", lambda row: f"{row['privilege']} on {row['object']} of {row['role']}")
+
+
+def _unreadable(facts: Facts) -> Verdict | None:
+    found = facts.rows(RIGHTS.name, "unreadable")
+    return Verdict("likely", (RIGHTS.name,), {"what": found[0]["words"]}) if found else None
+
+
+def _functions(facts: Facts) -> Verdict | None:
+    return _rows(facts, "gone", lambda row: str(row["object"]), otherwise=None)
+
+
+def _owners(facts: Facts) -> Verdict | None:
+    return _rows(facts, "owners", lambda row: f"{row['object']} belongs to {row['owner']}")
+
+
+def _policies(facts: Facts) -> Verdict | None:
+    return _rows(facts, "policies", lambda row: f"{row['policy']} on {row['object']}", otherwise=None)
+
+
+def _defaults(facts: Facts) -> Verdict | None:
+    return _rows(facts, "defaults", lambda row: str(row["object"]), otherwise=None)
+
+
+def _triggers(facts: Facts) -> Verdict | None:
+    return _rows(facts, "triggers", lambda row: f"{row['object']}: {row['names']}")
+
+
+def _extension(facts: Facts) -> Verdict | None:
+    return _rows(facts, "extensions", lambda row: str(row["object"]))
+
+
+def _declared(facts: Facts) -> Verdict | None:
+    """What else the catalogue says against isolation; role platform has a cause of its own."""
+    rows = [
+        d
+        for d in facts.rows(DEFECTS.name, "defects")
+        if d["check_id"] in DECLARED and (d["check_id"], d["object"]) != ("role", "platform")
+    ]
+    if not rows:
+        return None
+    cures = [str(d["cure"]).rstrip(";") for d in rows if str(d["cure"]).startswith(("alter ", "revoke "))]
+    fields = {
+        "what": "; ".join(f"{d['object']}: {d['detail']}" for d in rows[:FEW]),
+        "cures": cures,
+        "sql": "; ".join(str(d["cure"]) for d in rows[:FEW]),
+    }
+    return Verdict("certain", (DEFECTS.name,), fields, None if len(cures) == len(rows) else BY_HAND)
+
+
+def _changed(facts: Facts) -> Verdict | None:
+    return _rows(
+        facts, "changed", lambda row: f"{row['name']} of {row['whose']} is {row['value']}" + (f", was made as {row['made']}" if row["made"] else ""),
+        CONFIGURATION.name,
+    )  # fmt: skip
+
+
+def _server(facts: Facts) -> Verdict | None:
+    found = facts.rows(CONFIGURATION.name, "server")
+    if not found:
+        return None
+    names = [row["name"] for row in found]
+    fields = {
+        "what": "; ".join(f"{row['name']} is {row['value']}: {row['why']}" for row in found[:FEW]), "names": names,
+        "sql": " ".join(f"alter system reset {name};" for name in names[:FEW]) + " select pg_reload_conf();",
+    }  # fmt: skip
+    return Verdict("certain", (CONFIGURATION.name,), fields)
+
+
+def _standby(facts: Facts) -> Verdict | None:
+    found = facts.table(CONFIGURATION.name, "outside")
+    if not found.get("standbys") or found.get("listening"):
+        return None
+    return Verdict("certain", (CONFIGURATION.name,), {"standbys": found["standbys"]})
+
+
+def _archiver(facts: Facts) -> Verdict | None:
+    found = facts.table(CONFIGURATION.name, "outside")
+    return (
+        Verdict("certain", (CONFIGURATION.name,), {"n": found["failed"], "wal": found["failed_wal"]})
+        if found.get("is_failing")
+        else None
+    )
+
+
+def _too_many(facts: Facts) -> Verdict | None:
+    """All pools full, the server could not hold them."""
+    found = facts.of(CONFIGURATION.name)
+    most, wanted = found.get("most"), found.get("wanted")
+    room = (most or 0) - (found.get("reserved") or 0)
+    if not most or not wanted or wanted <= room:
+        return None
+    return Verdict("likely", (CONFIGURATION.name,), {"wanted": wanted, "room": room, "most": most})
+
+
+async def _unwait(place: Place, fields: Mapping[str, Any]) -> str:
+    await hands.in_database(place, "alter system reset synchronous_standby_names")
+    await hands.in_database(place, "select pg_catalog.pg_reload_conf()")
+    return "alter system reset synchronous_standby_names; reloaded"
+
+
+def _commits_alone(values: dict[str, Any]) -> bool:
+    outside: dict[str, Any] = values.get("outside") or {}
+    return not outside.get("standbys")
+
+
+BY_HAND = Remedy("close-hole", "M", "{sql}", "owner", "Then: tenantry verify.", who="L2")
+PUSH_AGAIN = Remedy(
+    "push-again", "A", "tenantry db push", "owner", "Puts back what the register of policies has. Tell L2: somebody changed it.", hands.push,
+    Verification(RIGHTS.name, "as it was made", _gone("policies", "defaults", "gone"), 15.0), "L2",
+)  # fmt: skip
+
+SECTION = Section(
+    slug="rights-and-settings",
+    title="Rights and Settings",
+    symptoms=(r"permission denied", r"not permitted to log in", r"must be owner", r"statement timeout", r"canceling statement"),
+    alerts=(),
+    probes=(RIGHTS, CONFIGURATION, DEFECTS),
+    causes=(
+        Cause("role-shut-out", "A role of Tenantry cannot sign in: {what}.", _logins, _again("let-role-in", ("logins",), "Find out who shut it out, and why."), SHUT_OUT),
+        Cause(
+            "isolation-open", "The catalogue says against isolation: {what}.", _declared,
+            Remedy("close-isolation", "A", "{sql}", "superuser", "Then: tenantry verify --probe.", _cure,
+                   Verification(DEFECTS.name, "no defects", lambda v: v.get("defects") == [], 15.0), "L2"),
+            kind="rls_breach",
+        ),
+        Cause("grant-lost", "{n} grants were lost: {what}.", _grants, _again("grant-again", ("grants",), "Find out who revoked it."), CALLS),
+        Cause("grant-lost-of-ops", "The doctor may not read what it should: {what}.", _unreadable,
+              Remedy("grant-ops", "M", "tenantry db push; tenantry doctor --superuser-url URL", "superuser")),
+        Cause("function-missing", "Functions of Tenantry are gone: {what}.", _functions, PUSH_AGAIN, CALLS),
+        Cause("policy-altered", "Policies hold for another role or command than was declared: {what}.", _policies, PUSH_AGAIN, kind="rls_breach"),
+        Cause("owner-changed", "Tables belong to somebody else: {what}.", _owners, _again("own-again", ("owners",), "The owner of a table may switch row security off.")),
+        Cause("tenant-default-missing", "tenant_id has no default any more, so that inserts fail: {what}.", _defaults, PUSH_AGAIN, CALLS),
+        Cause("trigger-disabled", "Triggers are switched off (foreign keys are triggers too): {what}.", _triggers,
+              _again("enable-triggers", ("triggers",), "What was written meanwhile was not checked.")),
+        Cause("standby-missing", "Every commit waits for a standby that does not listen ({standbys}).", _standby,
+              Remedy("commit-alone", "A", "alter system reset synchronous_standby_names; select pg_reload_conf();", "superuser",
+                     "Or bring the standby back: without it a lost disk loses commits.", _unwait,
+                     Verification(CONFIGURATION.name, "no commit waits", _commits_alone, 10.0), "DB"),
+              CALLS | {"statement-runs-long", "pool-busy", "transactions-left-open"}),
+        Cause("setting-changed", "Settings of a role or of the database were changed: {what}.", _changed,
+              _again("set-again", ("changed",), "It counts for new connections: tenantry reload.", CONFIGURATION.name), CALLS),
+        Cause("server-setting-harmful", "The server is set so that it does harm: {what}.", _server,
+              Remedy("reset-server-setting", "A", "{sql}", "superuser", "If postgresql.conf sets it, change it there.", _reset,
+                     Verification(CONFIGURATION.name, "nothing that does harm", _gone("server"), 10.0), "DB")),
+        Cause("extension-gone", "The extension {what} is loaded, and not made in this database: nobody counts statements.", _extension,
+              _again("make-extension", ("extensions",), "")),
+        Cause("archiving-fails", "Archiving of the write-ahead log fails ({n} times, last {wal}): it fills the disk.", _archiver,
+              Remedy("look-at-archiving", "M", "select * from pg_stat_archiver;   -- and the server's log", "superuser", who="DB")),
+        Cause("pools-exceed-server", "The pools may want {wanted} connections, and the server has room for {room} (max_connections {most}).", _too_many,
+              Remedy("shrink-pools", "M", "TENANTRY_WORKERS x (TENANTRY_POOL_SIZE + TENANTRY_AUTH_POOL_SIZE + 1) below max_connections, or PgBouncer", "none")),
+    ),
+    prose=(
+        "What `tenantry db push` made is kept in a register, and compared here: grants on Tenantry's own tables, owners, policies with their roles and commands, "
+        "triggers, settings of the roles. What a builder takes away from platform on an application's table on purpose is not reported, unless nothing is left."
+    ),
+)  # fmt: skip
