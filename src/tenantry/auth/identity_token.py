@@ -18,12 +18,12 @@ from msgspec import Struct
 from tenantry.auth.address import address
 from tenantry.auth.configuration import CONSUMERS, Provider
 
-ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA"})
+ALGORITHMS = frozenset({"RS256", "PS256", "ES256", "EdDSA", "Ed25519"})
 """Asymmetric, all of them: never `none`, never HS*."""
 LEEWAY_SECONDS = 60
 TENANT_ID = "{tenantid}"
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\Z")
-_HASH = {"RS256": "sha256", "PS256": "sha256", "ES256": "sha256", "EdDSA": "sha512"}
+_HASH = {"RS256": "sha256", "PS256": "sha256", "ES256": "sha256", "EdDSA": "sha512", "Ed25519": "sha512"}
 
 
 class Refused(Exception):
@@ -49,7 +49,8 @@ def claims_of(
     from joserfc.errors import JoseError
 
     named = metadata.get("id_token_signing_alg_values_supported")
-    offered = set(cast("list[Any]", named)) if isinstance(named, list) else {"RS256"}
+    known = cast("list[Any]", named) if isinstance(named, list) else ["RS256"]
+    offered = {name for name in known if isinstance(name, str)}
     allowed = sorted(ALGORITHMS & offered) or ["RS256"]
     try:
         # Any: keys and claims are a stranger's JSON, checked right here.
@@ -66,7 +67,7 @@ def claims_of(
             nonce={"essential": True, "value": nonce},
         )
         registry.validate(claims)
-    except (JoseError, ValueError, TypeError, KeyError) as error:
+    except (JoseError, ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise Refused(type(error).__name__) from None
     _check_parties(claims, provider)
     if provider.kind == "entra":
@@ -107,10 +108,14 @@ def _check_parties(claims: Mapping[str, Any], provider: Provider) -> None:
         raise Refused("azp")  # noqa: EM101
     if has_several and "azp" not in claims:
         raise Refused("azp_missing")  # noqa: EM101
+    # The library takes one of several for the one that is wanted.
+    if not isinstance(claims["iss"], str) or not isinstance(claims["nonce"], str):
+        raise Refused("several")  # noqa: EM101
     if not isinstance(claims["sub"], str) or not 0 < len(claims["sub"]) <= 255:
         raise Refused("sub")  # noqa: EM101
     for name in ("exp", "iat"):
-        if isinstance(claims[name], bool) or not isinstance(claims[name], int | float):
+        # NaN is later than nothing, and so never over; what is no moment at all is none.
+        if isinstance(claims[name], bool) or not isinstance(claims[name], int | float) or not 0 <= claims[name] < 1e12:
             raise Refused(name)
     if provider.kind == "google" and provider.only and str(claims.get("hd", "")).lower() not in provider.only:
         raise Refused("hd")  # noqa: EM101
