@@ -67,9 +67,9 @@ class Held:
 
 
 def watched(run: Run, ended: Callable[[], None]) -> Callable[[], Any]:
-    """Have the session of a tenant's stream looked after while it is open; gives what ends that."""
+    """Have the session or key of a tenant's stream looked after while it is open; gives what ends that."""
     session, credential = run.session, run.visit.credential
-    if session is None or credential is None or credential.source == "api_key":
+    if session is None or credential is None:
         return _nothing
     tenant = None if session.membership is None else session.membership.tenant_id
     return run.visit.road.watch.add(Holder(credential.token, run.procedure.need or "member", tenant), ended)
