@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from tenantry.ops.alerts import RULES, Evaluator, Series, limits
-from tenantry.ops.incidents import LEVELS, Desk, Level, Notice, Pace
+from tenantry.ops.incidents import LEVELS, Desk, Entry, Level, Notice, Pace
 from tenantry.ops.incidents.book import Book, Command, Memory, Reply
 from tenantry.ops.incidents.heartbeat import Heartbeat
 from tenantry.ops.incidents.record import Record
@@ -35,6 +35,8 @@ QUICK_SECONDS = 0.25
 LAST_SECONDS = 2.0
 LOOK_SECONDS = 4.0
 """A sampling may take at least so long, whatever the tick: an API that is silent is known to be so after its own deadline, not before."""
+MOST_EVIDENCE, MOST_LINES = 500, 50
+"""Characters of one thing that is broken, and things in one incident."""
 KEEP_SECONDS = 30 * 86_400.0
 """How long a resolved incident stays in the watcher's file."""
 
@@ -236,19 +238,30 @@ class Watch:
 
     def _found(self, command: Command, now: float) -> bool:
         """What the doctor found or did goes into every open incident, or the one that it names."""
-        from tenantry.ops.incidents import Entry
-
         found = [i for i in self.desk.incidents.values() if i.is_open and command.id in ("", i.id)]
         for incident in found:
             incident.timeline.append(Entry(now, command.by, command.verb, command.text))
         return bool(found)
 
     def breach(self, missing: Sequence[str]) -> None:
-        """Isolation itself is broken: an incident of its own kind, once while it is open. It ends when somebody says so."""
-        if not missing or any(i.is_open and i.kind == "rls_breach" for i in self.desk.incidents.values()):
+        """Isolation itself is broken: an incident of its own kind, one while it is open. It ends when somebody says so.
+
+        Each thing that is broken is a line of evidence in its timeline; what is found later joins it.
+        """
+        opened = next((i for i in self.desk.incidents.values() if i.is_open and i.kind == "rls_breach"), None)
+        seen = (
+            {entry.text for entry in opened.timeline if entry.what == "evidence"} if opened is not None else set[str]()
+        )
+        fresh = [thing for thing in missing if thing[:MOST_EVIDENCE] not in seen][: MOST_LINES - len(seen)]
+        if not fresh:
             return
-        log.error("isolation is broken: %s", "; ".join(missing))
-        self.desk.open("rls_breach", "watcher", "; ".join(missing)[:500], self.steady.now())
+        log.error("isolation is broken: %s", "; ".join(fresh))
+        now = self.steady.now()
+        if opened is None:
+            opened = self.desk.open("rls_breach", "watcher", "; ".join(fresh)[:MOST_EVIDENCE], now)
+        elif opened.changed_at is None:
+            opened.changed_at = now
+        opened.timeline += [Entry(now, "watcher", "evidence", thing[:MOST_EVIDENCE]) for thing in fresh]
         self.is_changed = True
 
     # ------------------------------------------------------------------ memory

@@ -13,6 +13,7 @@ from tenantry.ops.alerts import Series
 from tenantry.ops.metrics import Slots
 from tenantry.ops.sample import Sampler
 from tenantry.ops.watch import Watch
+from tenantry.processes.isolation import Isolation
 from tenantry.processes.probe import Probe
 from tenantry.settings import Settings
 from tenantry.signals import Signals
@@ -23,16 +24,19 @@ async def alarm(settings: Settings, ended: asyncio.Event) -> None:
     slots = Slots(settings.home / "run")
     signals = Signals({}, slots.claim())
     probe = Probe(settings, signals)
+    isolation = Isolation(settings)
     sampler = Sampler(Slots(settings.home / "run"))
 
     async def sample() -> Mapping[Series, float | None]:
         await probe.look()
-        watch.breach(probe.breaches)
+        isolation.tick()
+        watch.breach([*probe.breaches, *isolation.breaches])
         return await sampler()
 
     watch = Watch(settings, sample, tick_seconds=float(settings.tick), signals=signals)
     try:
         await watch.run(ended)
     finally:
+        isolation.close()
         probe.close()
         slots.close()
