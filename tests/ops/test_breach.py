@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from pathlib import Path
 from uuid import UUID
 
@@ -113,6 +115,20 @@ async def test_a_database_that_is_away_or_a_table_that_shuts_out_is_no_breach(da
         database.settings(home=tmp_path, database_url=DatabaseUrl("postgresql://platform@127.0.0.1:1/away"))
     )
     assert await looked(away) == []
+
+
+async def test_a_server_that_falls_silent_does_not_hold_the_watcher(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tenantry.processes.isolation.DEADLINE_SECONDS", 1.0)
+    monkeypatch.setattr(
+        "tenantry.processes.isolation.HISTORY", "select pg_catalog.pg_sleep(2.8)::text, 1"
+    )  # never answers in time
+    isolation = Isolation(database.settings(home=tmp_path))
+    started = time.monotonic()
+    assert await looked(isolation) == []
+    await asyncio.get_running_loop().shutdown_default_executor()
+    assert time.monotonic() - started < 2.5
 
 
 def test_what_is_found_later_joins_the_incident(tmp_path: Path):

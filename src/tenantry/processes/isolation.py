@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,7 @@ class Isolation:
         self._url = settings.urls().platform
         self._path = settings.home / "watch" / "isolation.json"
         self._ticks = 0
+        self._connection: Any = None
         self._looking: asyncio.Task[None] | None = None
         self.breaches: list[str] = []
 
@@ -72,6 +74,16 @@ class Isolation:
             self.breaches = [*holes, *self._changed(history, functions)]
         except Exception as error:
             log.debug("isolation could not be looked at: %s", type(error).__name__)
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        """Wake the thread that reads: a server that is stopped never answers, and no timeout of its own would end that wait."""
+        connection, self._connection = self._connection, None
+        with contextlib.suppress(Exception):  # it may be closed already, by the thread
+            if connection is not None:
+                with socket.socket(fileno=os.dup(connection.fileno())) as wire:
+                    wire.shutdown(socket.SHUT_RDWR)
 
     def _read(self) -> tuple[list[str], str, dict[str, str]]:
         import psycopg
@@ -81,6 +93,7 @@ class Isolation:
         with psycopg.connect(
             self._url.reveal(), autocommit=True, connect_timeout=3, prepare_threshold=None, cursor_factory=psycopg.RawCursor,
         ) as connection:  # fmt: skip
+            self._connection = connection
             connection.execute("set statement_timeout = '3s'")
             found = [f"{thing}: {wrong}" for name, thing, wrong, _ in holes(connection) if name not in SHUTS_OUT]
             functions: dict[str, str] = dict(connection.execute(FUNCTIONS).fetchall())
