@@ -93,7 +93,7 @@ def restore(arguments: argparse.Namespace) -> int:
 def _shelf(settings: Settings, arguments: argparse.Namespace) -> Shelf:
     from tenantry.backup import Shelf
 
-    return Shelf(arguments.folder or settings.home / "backups")
+    return Shelf(arguments.folder or settings.backups or settings.home / "backups")
 
 
 def _superuser(settings: Settings, arguments: argparse.Namespace) -> DatabaseUrl:

@@ -329,8 +329,12 @@ def _backups(commands: Any) -> None:
         one.add_argument("--superuser-url", metavar="URL", help="for servers that are not ours")
     for one in (made, listed, proved, restored):
         one.add_argument(
-            "--folder", type=Path, metavar="FOLDER", help="of the backups (default: backups in TENANTRY_HOME)"
+            "--folder",
+            type=Path,
+            metavar="FOLDER",
+            help="of the backups (default: TENANTRY_BACKUPS, or backups in TENANTRY_HOME)",
         )
+    _export(backup, "tenantry backup export --tenant acme").add_argument("--tenant", required=True, help="slug or id")
 
 
 def _looking_inside(commands: Any) -> None:
@@ -402,6 +406,18 @@ def _slow(commands: Any) -> None:
         "--tenant", metavar="SLUG", help="with --plan: as a member of this tenant (slug or id); stands in its trail"
     )
     slow.add_argument("--reset", action="store_true", help="count anew from now on")
+
+
+def _export(commands: Any, example: str) -> argparse.ArgumentParser:
+    parser = _command(
+        commands,
+        "export",
+        "export:run",
+        "everything that is one tenant's, as JSON lines of one snapshot; stands in its trail",
+        example,
+    )
+    parser.add_argument("--to", type=Path, metavar="FOLDER", help="where its folder is made (default: here)")
+    return parser
 
 
 def _drills(commands: Any) -> None:
@@ -506,6 +522,7 @@ def _people(commands: Any, secret: Any) -> None:
     made.add_argument("--owner", required=True, metavar="EMAIL", help="who is invited to own it")
     made.add_argument("--slug", help="its short name in URLs (default: from the name)")
     made.add_argument("--mail", action="store_true", help="send the invitation by AUTH_EMAIL_SERVER as well")
+    _export(tenants, "tenantry tenants export acme --to exports").add_argument("tenant", help="slug or id")
     trail = commands.add_parser("audit", help="the audit trail").add_subparsers(required=True, metavar="ACTION")
     checked = _command(
         trail,

@@ -92,7 +92,7 @@ def _plan(
     settings: Settings, admin: Any, arguments: argparse.Namespace, chosen: list[Counts], belongings: Belongings
 ) -> int:
     from tenantry.ops.statements import PlanFailed, plan_as
-    from tenantry.ops.statements.plan import visiting
+    from tenantry.tenancy.visiting import visiting
 
     if not arguments.tenant:
         raise PlanFailed(why="a plan is made as one tenant", cure="Name it, by slug or id: --tenant acme")

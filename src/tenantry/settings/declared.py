@@ -362,6 +362,14 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
             shown_default="nowhere",
         ),
     ] = None
+    backups: Annotated[
+        Path | None,
+        Setting(
+            "TENANTRY_BACKUPS",
+            "Folder of the backups, and of the note of the last proven restore, which the doctor reads.",
+            shown_default="backups in TENANTRY_HOME",
+        ),
+    ] = None
     backup_passphrase: Annotated[
         Secret | None,
         Setting("TENANTRY_BACKUP_PASSPHRASE", "Encrypts backups, and opens them again.", shown_default="none"),

@@ -250,7 +250,7 @@ async def test_an_extension_in_another_schema_is_found(used: Database, capsys: p
 
 def test_two_statements_are_not_one(database: Database, people: People) -> None:
     from tenantry.ops.statements import PlanFailed, plan_as
-    from tenantry.ops.statements.plan import visiting
+    from tenantry.tenancy.visiting import visiting
 
     with visiting(database.urls.admin, database.urls.auth, "acme", "operator_plan") as visit:
         for text in (

@@ -6,11 +6,6 @@ and EXPLAINed without ANALYZE with the generic plan that the fast path uses. So 
 
 from __future__ import annotations
 
-import getpass
-import json
-import secrets
-from collections.abc import Generator
-from contextlib import contextmanager
 from typing import Any
 
 from msgspec import Struct
@@ -18,9 +13,9 @@ from msgspec import Struct
 from tenantry.db.scan import ALLOWED, first_keyword
 from tenantry.db.wire import COMMAND_OK
 from tenantry.errors import StartError
-from tenantry.settings import DatabaseUrl, Urls
+from tenantry.settings import Urls
+from tenantry.tenancy.visiting import Visit
 
-LIVES = "5 minutes"
 _PRIMARY = ord("M")
 """PG_DIAG_MESSAGE_PRIMARY."""
 
@@ -33,45 +28,11 @@ class PlanFailed(StartError):
     remedy = "{cure}"
 
 
-class Visit(Struct, frozen=True):
-    """A tenant that an operator may enter for a moment."""
-
-    token: bytes
-    tenant_id: str
-    slug: str
-
-
 class Plan(Struct, frozen=True):
     """As text for people, and as PostgreSQL's JSON."""
 
     text: str
     root: dict[str, Any]
-
-
-@contextmanager
-def visiting(admin: DatabaseUrl, auth: DatabaseUrl, tenant: str, action: str, **detail: object) -> Generator[Visit]:
-    """Sign in as the tenant's senior member, with a line in its trail; the session is ended afterwards. Raises PlanFailed."""
-    import psycopg
-
-    token = secrets.token_urlsafe(32).encode()
-    words = json.dumps({"by": getpass.getuser(), **detail})
-    with psycopg.connect(admin.reveal(), cursor_factory=psycopg.RawCursor) as connection:
-        try:
-            row = connection.execute(
-                "select tenant_id::text, slug from tenantry.visit_tenant($1, $2, $3, $4, $5::interval)",
-                (token, tenant, action, words, LIVES),
-            ).fetchone()
-        except psycopg.Error as error:
-            raise PlanFailed(
-                why=f"tenant {tenant[:70]!r}: {error.diag.message_primary or 'it was refused'}",
-                cure="Name one by slug or id: --tenant acme. It needs the login that migrates (DATABASE_ADMIN_URL).",
-            ) from None
-    assert row is not None  # a function's answer
-    try:
-        yield Visit(token, row[0], row[1])
-    finally:
-        with psycopg.connect(auth.reveal(), cursor_factory=psycopg.RawCursor) as connection:
-            connection.execute("select tenantry.sign_out($1, '{}')", (token,))
 
 
 def plan_as(urls: Urls, visit: Visit, text: str) -> Plan:

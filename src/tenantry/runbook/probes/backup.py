@@ -16,7 +16,7 @@ def days_since(moment: str, now: datetime) -> float:
 async def _backups(place: Place) -> Look:
     from tenantry.backup import Shelf
 
-    shelf = Shelf(place.home / "backups")
+    shelf = Shelf(place.settings.backups or place.home / "backups")
     found, proof = shelf.all(), shelf.proven()
     if not found:
         why = "no backup was ever made here (tenantry backup create); somebody else's are not seen"
