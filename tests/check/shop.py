@@ -5,6 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from tenantry import UNSET, Ctx, Page, Record, Statement, Tenantry, Unset, changes, sql
+from tests.check import shelves
 
 app = Tenantry()
 items = app.router("items")
@@ -98,6 +99,19 @@ async def short(ctx: Ctx, id: str) -> None:
 @items.query
 def paged(ctx: Ctx, after: str | None = None) -> Statement[Page[Item]]:
     return ctx.db.page(Item, "select id, title, sold_at from items", by="sold_at desc", after=after, limit=10)
+
+
+ORDERS = {"title": sql("title, id"), "size": sql("sise, id")}
+
+
+@items.query
+def ordered(ctx: Ctx, by: Literal["title", "size"] = "title") -> Statement[list[Item]]:
+    return ctx.db.all(Item, sql("select {} from items order by {}", COLUMNS, ORDERS[by]))
+
+
+@items.query
+async def elsewhere(ctx: Ctx) -> int:
+    return await shelves.count(ctx)
 
 
 async def helper(ctx: Ctx) -> int:

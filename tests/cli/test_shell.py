@@ -78,3 +78,15 @@ def test_writing_is_asked_for_and_in_production_has_a_reason(database: Database,
     assert database.value("select detail ->> 'reason' from audit_log where action = 'shell_open'") == "ticket 7"
     unknown = shell(database, "", "--as", "nobody@acme.example")
     assert unknown.returncode == 1
+    assert "nobody is called nobody@acme.example here" in unknown.stderr
+
+
+def test_what_goes_wrong_is_told_without_the_inside(database: Database, people: People) -> None:
+    lines = "await ctx.db.all(dict, 'select titel from projects')\n1/0\nundefined\nprint('on')\n"
+    done = shell(database, lines, "--as", people.acme.admin.email)
+    assert "on" in done.stdout
+    assert 'SQL_REFUSED shell (<console>:1): column "titel" does not exist' in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+    assert "NameError" in done.stderr
+    assert "concurrent/futures" not in done.stderr
+    assert "tenantry/db/session.py" not in done.stderr

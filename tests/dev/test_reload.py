@@ -87,8 +87,25 @@ def test_each_is_told_in_terminal_and_browser_while_the_old_code_serves_and_goes
         place.until(lambda: help_of(place) is None)
 
 
-def test_a_migration_without_protection_is_told_in_terminal_and_browser(place: Place) -> None:
+def test_a_migration_that_is_being_written_is_not_applied_but_told(place: Place) -> None:
     place.serve("--reload")
+    made = place.command("db", "new", "add_tags")
+    assert made.returncode == 0, made.stderr
+    tags = place.folder / "migrations" / "0002_add_tags.sql"
+    tags.write_text(tags.read_text() + TAGS)
+    place.until(
+        lambda: "0002_add_tags.sql is not applied yet. When it is written: tenantry db push" in place.log.read_text()
+    )
+    place.until(lambda: place.status().get("state") == "ready")
+    assert banner(place) == ""
+    tags.write_text(tags.read_text() + "select tenantry.protect('tags');\n")
+    pushed = place.command("db", "push")
+    assert "applied 0002_add_tags.sql" in pushed.stderr
+
+
+def test_a_migration_without_protection_is_told_in_terminal_and_browser(place: Place) -> None:
+    place.serve("--reload", "--push")
+    place.command("db", "new", "nothing_yet")
     tags = place.folder / "migrations" / "0007_tags.sql"
     tags.write_text(TAGS)
     said_everywhere(

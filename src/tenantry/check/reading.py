@@ -3,8 +3,9 @@
 """The statements of an application, found in its source without a request.
 
 What is seen: calls of one, maybe, all, run and page on `ctx.db` and on the `tx` of `ctx.transaction()`, in every function of the
-modules that hold procedures, with texts that are constants, `sql(…)`, `+`, `+=` and `changes(patch)`, also over an `if`. What is not: texts
-from `sql.trusted`, statements of other libraries (`ctx.psycopg()`), fragments that come out of functions or dictionaries.
+modules that hold procedures and of those that are loaded from the same folders, with texts that are constants, `sql(…)`, `+`, `+=`,
+`changes(patch)` and a dictionary's, also over an `if`. What is not: texts from `sql.trusted`, statements of other libraries
+(`ctx.psycopg()`), fragments that come out of functions.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ KINDS = frozenset({"one", "maybe", "all", "run", "page"})
 MOST_VARIANTS = 32
 """Of one statement that is put together over several ifs."""
 _UNKNOWN = object()
+_FOREIGN = frozenset({"site-packages", "node_modules", "venv", "tests", "test"})
 
 
 class Value(Struct, frozen=True):
@@ -83,8 +85,24 @@ def statements(app: Tenantry[Any]) -> Iterator[Found | Unseen]:
             continue
         by_place[code.co_filename, code.co_firstlineno] = procedure
         modules[code.co_filename] = module
+    modules |= _beside(modules)
     for file, module in modules.items():
         yield from _of_module(Path(file), module, by_place)
+
+
+def _beside(modules: dict[str, ModuleType]) -> dict[str, ModuleType]:
+    """Loaded modules of the same folders, and of those below: a statement may stand in a file that has no procedure."""
+    folders = {Path(file).parent for file in modules}
+    found: dict[str, ModuleType] = {}
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if not isinstance(file, str) or not file.endswith(".py") or file in modules:
+            continue
+        path = Path(file)
+        inner = next((path.relative_to(folder).parts for folder in folders if path.is_relative_to(folder)), None)
+        if inner is not None and not any(part in _FOREIGN or part.startswith(".") for part in inner):
+            found[file] = module
+    return found
 
 
 def _of_module(
@@ -260,6 +278,8 @@ class _Function:
                 return [Text((text,))]
             case ast.Name(id=name) if name in self.texts:
                 return self.texts[name]
+            case ast.Subscript(value=table) if self._value(node) is _UNKNOWN:
+                return self._chosen(table)
             case ast.Name() | ast.Attribute() | ast.Subscript():
                 return _text_of(self._value(node))
             case ast.IfExp(body=one, orelse=other):
@@ -305,6 +325,14 @@ class _Function:
                 forms = [form + one + Text((piece,)) for form in forms for one in spliced][:MOST_VARIANTS]
         return forms
 
+    def _chosen(self, table: ast.expr) -> list[Text] | None:
+        """`ORDERS[order]`: the form may be that of each entry."""
+        entries = self._value(table)
+        if not isinstance(entries, dict) or not entries:
+            return None
+        forms = [_text_of(entry) for entry in entries.values()]
+        return None if None in forms else [one for form in forms if form for one in form][:MOST_VARIANTS]
+
     def _spliced(self, node: ast.expr) -> list[Text] | None:
         """The forms of a fragment that stands at `{}`; None for a value."""
         match node:
@@ -312,6 +340,10 @@ class _Function:
                 found = self.texts[name]
             case ast.Name(id=name) if name in self.kinds:
                 return None
+            case ast.Subscript(value=table) if self._value(node) is _UNKNOWN:
+                entries = self._value(table)
+                is_sql = isinstance(entries, dict) and all(isinstance(one, Sql) for one in entries.values())
+                found = self._chosen(table) if is_sql else None
             case ast.Name() | ast.Attribute() | ast.Subscript():
                 value = self._value(node)
                 return _text_of(value) if isinstance(value, Sql) else None

@@ -201,6 +201,11 @@ def _serving(commands: Any) -> None:
         "--reload", action="store_true", help="new workers when a file of this folder changes; the old serve until then"
     )
     serve.add_argument(
+        "--push",
+        action="store_true",
+        help="apply new migrations as they are saved, too (with --reload, development only)",
+    )
+    serve.add_argument(
         "--types", metavar="PATH", help="keep the application's TypeScript in this file current (with --reload)"
     )
     serve.add_argument(

@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> int:
     say(f"{len(written) + 1} files in {name}/. Now:\n\n  cd {name}\n  tenantry serve --demo --reload{types}")
     if arguments.web:
         say("  (cd web && npm ci && npm run dev)   in a second terminal")
-    say("  pytest")
+    say("  pytest   (once: pip install --group dev, or: pip install pytest pytest-asyncio httpx)")
     return 0
 
 

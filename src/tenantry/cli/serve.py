@@ -29,9 +29,9 @@ def run(arguments: argparse.Namespace) -> int:
         tell(f"Serving {name} on {url}{settings.base_path}   (Ctrl-C ends it)")
 
     reloading = None
-    if arguments.reload or arguments.types is not None:
+    if arguments.reload or arguments.push or arguments.types is not None:
         types = None if arguments.types is None else Path(arguments.types).absolute()
-        reloading = Reloading(Path.cwd(), types)
+        reloading = Reloading(Path.cwd(), types, pushes=arguments.push)
     return serve(orders, announce, reloading)
 
 

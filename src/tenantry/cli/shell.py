@@ -15,11 +15,12 @@ import inspect
 import json
 import secrets
 import sys
+import traceback
 import types
 from typing import TYPE_CHECKING, Any
 
 from tenantry.cli.place import load, ready, tell
-from tenantry.errors import Forbidden, StartError
+from tenantry.errors import Forbidden, SqlRefused, StartError, TenantryError
 from tenantry.settings import Settings
 
 if TYPE_CHECKING:
@@ -71,8 +72,7 @@ def _sign_in(admin: str, arguments: argparse.Namespace, token: str) -> tuple[UUI
     with psycopg.connect(admin, cursor_factory=psycopg.RawCursor) as connection:
         row = _tenants(connection, arguments)
         if len(row) != 1:
-            why = "there is no such member" if not row else "the person is a member of several tenants"
-            raise ShellRefused(why=why, cure="Name the tenant, by slug or id: --tenant acme")
+            raise _nobody(arguments, is_several=bool(row))
         tenant, slug = row[0]
         try:
             connection.execute(
@@ -81,10 +81,25 @@ def _sign_in(admin: str, arguments: argparse.Namespace, token: str) -> tuple[UUI
             )
         except psycopg.Error as error:
             raise ShellRefused(
-                why=error.diag.message_primary or "it was refused", cure="Look at --as and --tenant."
+                why=error.diag.message_primary or "it was refused",
+                cure="Look at --as and --tenant: tenantry tenants list",
             ) from None
         _note(connection, tenant, "shell_open", arguments)
     return tenant, slug
+
+
+def _nobody(arguments: argparse.Namespace, *, is_several: bool) -> ShellRefused:
+    if is_several:
+        return ShellRefused(
+            why=f"{arguments.email} is a member of several tenants",
+            cure="Name the tenant, by slug or id: --tenant acme",
+        )
+    if arguments.tenant is not None:
+        return ShellRefused(why=f'there is no tenant "{arguments.tenant}"', cure="Name it by slug or id: --tenant acme")
+    return ShellRefused(
+        why=f"nobody is called {arguments.email} here",
+        cure="Look at the address; tenantry demo makes people to try it with (ann@acme.example).",
+    )
 
 
 _NAMED = "select id, slug from tenantry.tenants where slug = $1 or id::text = $1"
@@ -158,7 +173,12 @@ async def _talk(app: Tenantry[Any], settings: Settings, token: str, arguments: a
             room = names.setdefault(path.partition(".")[0], types.SimpleNamespace())
             setattr(room, procedure.handler.__name__, procedure)
     how = "it can change rows" if arguments.write else "READ ONLY"
-    banner = f"{arguments.email}, in {slug}; {how}. There are ctx, call and {', '.join(sorted(n for n in names if not n.startswith('_')))}."
+    rooms = sorted(name for name in names if name not in ("__name__", "app", "ctx", "call"))
+    banner = (
+        f"{arguments.email}, in {slug}; {how}. There are ctx, call, app and {', '.join(rooms)}: await call({rooms[0]}.…)"
+        if rooms
+        else f"{arguments.email}, in {slug}; {how}."
+    )
     loop = asyncio.get_running_loop()
     try:
         await loop.run_in_executor(None, _Console(names, loop).interact, banner, "")
@@ -191,10 +211,21 @@ class _Console(code.InteractiveConsole):
             asyncio.run_coroutine_threadsafe(self._run(code), self.loop).result()
         except SystemExit:
             raise
-        except BaseException:
-            self.showtraceback()
+        except TenantryError as error:
+            is_read_only = isinstance(error, SqlRefused) and "READ ONLY" in error.message
+            self.write("FORBIDDEN this shell is READ ONLY: open it with --write\n" if is_read_only else f"{error}\n")
+        except BaseException as error:
+            self.write("".join(traceback.format_exception(type(error), error, _typed(error.__traceback__))))
 
     async def _run(self, code: types.CodeType) -> None:
         made = types.FunctionType(code, self.locals)()  # pyright: ignore[reportArgumentType] - a dict, as was given
         if inspect.iscoroutine(made):
             await made
+
+
+def _typed(trace: types.TracebackType | None) -> types.TracebackType | None:
+    """A trace from what was typed on: what runs it is nobody's business."""
+    found = trace
+    while found is not None and found.tb_frame.f_code.co_filename != "<console>":
+        found = found.tb_next
+    return found or trace

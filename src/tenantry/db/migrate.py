@@ -66,12 +66,17 @@ class State(Struct, frozen=True):
 
 
 def application_migrations(folder: Path) -> list[Migration]:
-    """The `.sql` files of a folder, by name; none if there is no folder."""
+    """The `.sql` files of a folder, by name; none if there is no folder.
+
+    A file without a statement is not one yet: what `tenantry db new` makes is not applied before anything is written in it.
+    """
     if not folder.is_dir():
         return []
-    return [Migration(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.sql"))]
+    found = [Migration(path.name, path.read_text("utf-8")) for path in sorted(folder.glob("*.sql"))]
+    return [one for one in found if _COMMENTS.sub("", one.text).strip()]
 
 
+_COMMENTS = re.compile(r"--[^\n]*|/\*.*?\*/", re.DOTALL)
 _CREATES = re.compile(
     r'^\s*create\s+(?:unlogged\s+)?table\s+(?:if\s+not\s+exists\s+)?(?:"?public"?\s*\.\s*)?("[^"]+"|[\w$]+)',
     re.IGNORECASE | re.MULTILINE,

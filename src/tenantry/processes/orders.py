@@ -19,13 +19,15 @@ S = TypeVar("S", bound=Settings)
 class Orders(msgspec.Struct, frozen=True):
     """`over` are settings by attribute name that the command line gave; `urls` by role, once they are known.
 
-    `is_patient`: a process that replaces another waits for a database that is away; the first ones fail, with the reason.
+    `pushes`: in development new migrations are applied, else they are only told. `is_patient`: a process that replaces
+    another waits for a database that is away; the first ones fail, with the reason.
     """
 
     app: str | None
     over: dict[str, Any] = {}
     urls: dict[str, str] = {}
     is_patient: bool = False
+    pushes: bool = True
 
     @classmethod
     def read(cls, line: bytes) -> Orders:

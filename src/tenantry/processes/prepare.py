@@ -47,7 +47,10 @@ def prepare(orders: Orders) -> dict[str, str]:
     app = load(orders.app, given)
     app.procedures()
     settings, admin = ready(given)
-    _migrate(settings, admin, app)
+    if orders.pushes or settings.env != "development":
+        _migrate(settings, admin, app)
+    else:
+        _tell_waiting(settings, admin)
     guard.check(settings)
     urls = settings.urls()
     return {role: getattr(urls, role).reveal() for role in urls.__struct_fields__}
@@ -71,6 +74,14 @@ def _migrate(settings: Settings, admin: DatabaseUrl, app: Tenantry[Any]) -> None
         if found.waiting or found.changed:
             why = f"{len(found.waiting)} migrations are not applied, {len(found.changed)} were edited afterwards"
             raise DatabaseNotReady(why=why, cure="Run: tenantry db status, then tenantry db push")
+
+
+def _tell_waiting(settings: Settings, admin: DatabaseUrl) -> None:
+    """What `tenantry db push` would apply. A request that needs it fails with MIGRATION_MISSING, and says so too."""
+    from tenantry.db.migrate import status
+
+    for name in status(admin, migrations(settings)).waiting:
+        _tell(f"{name} is not applied yet. When it is written: tenantry db push   (or serve with --push)")
 
 
 def _tell(text: str) -> None:

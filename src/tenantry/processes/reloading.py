@@ -20,10 +20,14 @@ SETTLE_MS = 50
 
 
 class Reloading(Struct, frozen=True):
-    """What is followed: the application's folder; `types` is the file that its TypeScript goes to."""
+    """What is followed: the application's folder; `types` is the file that its TypeScript goes to.
+
+    `pushes`: migrations are applied as saved. Otherwise one that is being written is not applied half-way, and then called changed.
+    """
 
     folder: Path
     types: Path | None = None
+    pushes: bool = False
 
 
 class Change(Struct, frozen=True):

@@ -224,7 +224,8 @@ class Supervisor:
     async def _prepare(self) -> dict[str, str]:
         """Database, migrations, the last look. Raises StartFailed; the words went to standard error."""
         child = self._spawn("prepare")
-        child.say(**Orders(self.orders.app, self.orders.over).as_message())
+        is_told_only = self._state == "reloading" and self._reloading is not None and not self._reloading.pushes
+        child.say(**Orders(self.orders.app, self.orders.over, pushes=not is_told_only).as_message())
         await self._until_ready(child)
         urls: dict[str, str] = child.said["urls"]
         await child.end(KILL_AFTER_SECONDS)
