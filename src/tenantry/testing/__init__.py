@@ -1,12 +1,14 @@
-"""What the tests of an application import: tenants, people who call procedures typed, and an HTTP client.
+"""What the tests of an application import: tenants, people who call procedures typed, rows, a clock, the mails, an HTTP client.
 
-The pytest plugin (installed with Tenantry) gives the fixture `tenants`: a database of its own for each test, made from a template that
-has every migration. Real PostgreSQL, real commits, the real way of a request: what passes here is what a client would get.
+The pytest plugin (installed with Tenantry) gives the fixtures `tenants`, `clock` and `outbox`. Real PostgreSQL, real commits, the real way
+of a request: what passes here is what a client would get. What a test left is taken away after it.
 """
 
 from __future__ import annotations
 
 from tenantry.testing.calling import CallFailed
-from tenantry.testing.people import Person, Tenant, Tenants
+from tenantry.testing.clock import Clock
+from tenantry.testing.outbox import Outbox, SentMail
+from tenantry.testing.people import Caller, Person, Tenant, Tenants
 
-__all__ = ["CallFailed", "Person", "Tenant", "Tenants"]
+__all__ = ["CallFailed", "Caller", "Clock", "Outbox", "Person", "SentMail", "Tenant", "Tenants"]

@@ -48,10 +48,12 @@ def body_of(procedure: Procedure[..., Any], given: tuple[Any, ...], named: dict[
 
 
 async def call(
-    app: Tenantry[Any], base_path: str, procedure: Procedure[..., Any], token: str, body: bytes | None
+    app: Tenantry[Any], base_path: str, procedure: Procedure[..., Any], token: str | None, body: bytes | None
 ) -> Any:
     """The decoded result. Raises the error that the procedure raised, or CallFailed."""
-    headers = [(b"authorization", b"Bearer " + token.encode()), (b"content-type", b"application/json")]
+    headers = [(b"content-type", b"application/json")]
+    if token is not None:
+        headers.append((b"authorization", b"Bearer " + token.encode()))
     path = f"{base_path}/{procedure.path}"
     if procedure.type == "query":
         query = b"" if body is None else b"input=" + quote(body.decode()).encode()

@@ -96,6 +96,8 @@ class Server:
             admin.execute(f"create database {name} template {self.template}")
             try:
                 admin.execute(_SAME_SETTINGS.replace("{template}", self.template).replace("{name}", name))
+                # What a test commits need not survive the machine.
+                admin.execute(f"alter database {name} set synchronous_commit = off")
                 admin.execute(f"revoke all on database {name} from public")
                 admin.execute(f"grant connect on database {name} to {_ROLES}")
                 urls = Urls(*(getattr(self.urls, role).with_database(name) for role in Urls.__struct_fields__))
