@@ -198,6 +198,16 @@ async def test_one_row_by_its_key_wants_nothing(used: Database, capsys: pytest.C
         assert planned(capsys, procedure)["advice"] == {"sql": [], "why": [], "kept": []}
 
 
+async def test_catalogues_want_nothing(used: Database, capsys: pytest.CaptureFixture[str]) -> None:
+    with psycopg.connect(used.urls.platform.reveal()) as platform:
+        platform.execute(
+            "select count(*) from pg_catalog.pg_depend d, pg_catalog.pg_proc p where d.deptype = 'n' and p.prosecdef"
+        )
+    (row,) = [row for row in said(capsys, "--top", "200") if "prosecdef" in row["text"]]
+    assert row["hit"] + row["read"] >= 32
+    assert said(capsys, "--plan", row["id"], "--tenant", "acme")["advice"]["sql"] == []
+
+
 async def test_nothing_is_run_or_left_behind(
     used: Database, people: People, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -20,6 +20,10 @@ _SCANS = frozenset({"Seq Scan", "Parallel Seq Scan", "Index Scan", "Index Only S
 _BETWEEN = frozenset({"Sort", "Incremental Sort", "Result", "Subquery Scan", "LockRows", "Gather", "Gather Merge"})
 
 
+_NOT_THEIRS = frozenset({"pg_catalog", "information_schema", "pg_toast", "tenantry"})
+"""PostgreSQL's own, and Tenantry's: no application makes an index there."""
+
+
 class Kept(Struct, frozen=True):
     """A condition that no index serves under row security."""
 
@@ -48,7 +52,8 @@ def advise(root: dict[str, Any], catalogue: Catalogue, *, blocks_a_call: float) 
     sql: dict[str, str] = {}
     kept: dict[Kept, None] = {}
     for scan in _scans(root, (), is_limited=False):
-        table = catalogue.table(scan.node.get("Schema", "public"), scan.node["Relation Name"])
+        schema = scan.node.get("Schema", "public")
+        table = None if schema in _NOT_THEIRS else catalogue.table(schema, scan.node["Relation Name"])
         if table is None:
             continue
         unserved = list(terms(scan.node.get("Filter", "")))
@@ -147,7 +152,9 @@ def _index(table: Table, scan: _Scan, unserved: list[Term], catalogue: Catalogue
     serves = [*(f"{one} =" for one in equal), *(f"{one} by range" for one in ranges[:1] if not order)]
     serves += [f"order by {', '.join(order)}"] if order else []
     first = f"{TENANT} first, since row security asks for it in every statement" if leading else ""
-    return sql, "; ".join(one for one in (first, f"then {', '.join(serves)}" if serves else "") if one)
+    return sql, "; ".join(
+        one for one in (first, f"{'then ' if leading else ''}{', '.join(serves)}" if serves else "") if one
+    )
 
 
 def _is_pinned(index: Index, equal: list[str], table: Table) -> bool:
