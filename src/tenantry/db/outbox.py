@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Iterable
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
-from uuid import UUID
 
 from tenantry.db.trip import Query
 from tenantry.errors import PayloadTooLarge, PublishRefused
@@ -33,8 +32,8 @@ class Outlet(Protocol):
 
     most_bytes: int
 
-    def committed(self, tenant: UUID, topics: Iterable[str]) -> None:
-        """Something was published under these topics, and is committed."""
+    def committed(self, tenant: bytes, topics: Iterable[str]) -> None:
+        """Something was published under these topics of this tenant (its id, 16 bytes), and is committed."""
         ...
 
     def subscribe(self, entry: Entry, kind: type[T], topic: str, after: str | None) -> AsyncIterator[Tracked[T]]:

@@ -22,7 +22,7 @@ from tenantry.db.outbox import PUBLISH, Outbox
 from tenantry.db.plan import PagePlan, cursor_values, page_plan_of, plan_of
 from tenantry.db.scan import first_keyword
 from tenantry.db.statement import Prepared
-from tenantry.db.trip import Entry, Query, Shape, Trip, WireError
+from tenantry.db.trip import Entry, Query, Shape, Trip, WireError, membership_of
 from tenantry.db.wire import entered_ms
 from tenantry.errors import (
     BuilderError,
@@ -64,7 +64,7 @@ class Statements:
     """What makes statements: `ctx.db`, and the `tx` of `ctx.transaction()`."""
 
     __slots__ = (
-        "_turn", "blocks", "broken", "connection", "entered", "entry", "is_lent", "made", "membership", "outbox", "pool", "task", "ticket",
+        "_membership", "_turn", "blocks", "broken", "connection", "entered", "entry", "is_lent", "made", "outbox", "pool", "task", "ticket",
         "trip",
     )  # fmt: skip
 
@@ -79,7 +79,7 @@ class Statements:
         self.broken: TenantryError | None = None
         self.connection: Connection | None = None
         self.ticket = 0
-        self.membership: Membership | None = None
+        self._membership: Membership | None = None
         self.outbox: Outbox | None = None
         self.entered: abc.PGresult | None = None
         self.trip: Trip | None = None
@@ -215,8 +215,7 @@ class Statements:
             self.broken = self._error(plan, trip.failure)
             raise self.broken
         if self.connection is None:
-            self.connection, self.ticket = trip.connection, trip.ticket
-            self.membership = trip.membership
+            self.connection, self.ticket, self.entered = trip.connection, trip.ticket, trip.entered
         return trip.result
 
     async def raw(self, query: Query, params: list[bytes | None], formats: list[Any], *, where: str) -> abc.PGresult:
@@ -229,7 +228,7 @@ class Statements:
             )
             raise self.broken
         if self.connection is None:
-            self.connection, self.ticket, self.membership = trip.connection, trip.ticket, trip.membership
+            self.connection, self.ticket, self.entered = trip.connection, trip.ticket, trip.entered
         assert trip.result is not None  # it succeeded
         return trip.result
 
@@ -293,7 +292,14 @@ class Statements:
         """The id of the tenant that was entered, for the log; None where nobody came in. Costs one read of a result."""
         if self.entered is not None:
             return self.entered.get_value(0, 0)
-        return None if self.membership is None else self.membership.tenant_id.bytes
+        return None
+
+    @property
+    def membership(self) -> Membership | None:
+        """Who entered; None before the first answer. Decoded when asked."""
+        if self._membership is None and self.entered is not None:
+            self._membership = membership_of(self.entered)
+        return self._membership
 
     def _error(self, plan: Plan, failure: WireFailure) -> TenantryError:
         """The error of a failed trip; a row that a policy refused is counted."""
@@ -352,15 +358,16 @@ class Statements:
         if trip.failure is not None:
             raise error_of(trip.failure, procedure=self.entry.procedure, where="ctx.publish", read_only=False)
         if connection is None:
-            connection, ticket, self.membership = trip.connection, trip.ticket, trip.membership
+            connection, ticket, self.entered = trip.connection, trip.ticket, trip.entered
         self.connection, self.ticket = connection, ticket
 
     def _tell_subscribers(self, outbox: Outbox | None) -> None:
         topics = {topic for statement in self.made for topic in statement.topics}
         if outbox is not None:
             topics.update(outbox.topics)
-        if topics and self.pool.outlet is not None and self.membership is not None:
-            self.pool.outlet.committed(self.membership.tenant_id, topics)
+        tenant = self.tenant_bytes
+        if topics and self.pool.outlet is not None and tenant is not None:
+            self.pool.outlet.committed(tenant, topics)
 
     def abandon(self) -> None:
         """Undo everything, whatever is under way; nobody is told. A commit that was sent is let through."""
@@ -435,8 +442,8 @@ class Session(Statements):
             self._count(plan, trip)
             failure = trip.failure
             if failure is None:
-                if statement.topics and self.pool.outlet is not None and trip.membership is not None:
-                    self.pool.outlet.committed(trip.membership.tenant_id, statement.topics)
+                if statement.topics and self.pool.outlet is not None and trip.entered is not None:
+                    self.pool.outlet.committed(trip.entered.get_value(0, 0) or b"", statement.topics)
                 try:
                     trip.value = encode(value_of(plan, values, trip.result, for_wire=for_wire))
                 except Exception as error:
@@ -493,7 +500,7 @@ class Session(Statements):
                     trip.failure, procedure=self.entry.procedure, where="", read_only=self.entry.read_only
                 )
                 raise self.broken
-            self.connection, self.ticket, self.membership = trip.connection, trip.ticket, trip.membership
+            self.connection, self.ticket, self.entered = trip.connection, trip.ticket, trip.entered
         assert self.connection is not None  # just begun, or held
         return self.connection
 
@@ -505,7 +512,7 @@ class Session(Statements):
             raise error_of(
                 trip.failure, procedure=self.entry.procedure, where="", read_only=self.entry.read_only
             )  # fmt: skip
-        self.membership = trip.membership
+        self.entered = trip.entered
 
     def loosen(self) -> None:
         """From here on each statement is a transaction of its own: for what comes later, and for streams."""
@@ -513,7 +520,7 @@ class Session(Statements):
 
     async def finish(self) -> None:
         """Commit; see `Statements`. A handler that ran no statement has let nobody decide on its caller: that is done now."""
-        if self.membership is None and self.broken is None and not self.made and self.outbox is None:
+        if self.entered is None and self.broken is None and not self.made and self.outbox is None:
             await self.check_in()
             return
         await super().finish()
@@ -531,7 +538,7 @@ class Session(Statements):
         except BaseException:
             block.abandon()
             raise
-        self.membership = block.membership or self.membership
+        self.entered = block.entered or self.entered
         return value
 
     def transaction(self) -> AbstractAsyncContextManager[Transaction]:
@@ -558,14 +565,14 @@ class Session(Statements):
         finally:
             if rider is not None:
                 rider.left(block, is_kept=is_kept)
-            self.membership = block.membership or self.membership
+            self.entered = block.entered or self.entered
 
     def _hand_over(self, block: Transaction) -> bool:
         """The transaction that is open already goes on as this block."""
         if self.connection is None:
             return False
         block.connection, block.ticket = self.connection, self.ticket
-        block.membership, block.entered = self.membership, self.entered
+        block.entered = self.entered
         self.connection = None
         return True
 

@@ -153,13 +153,15 @@ class Trip:
     @property
     def membership(self) -> Membership | None:
         """Who entered; None for a trip without an entry, or that failed. Decoded when asked: most never ask."""
-        row = self.entered
-        if row is None:
-            return None
-        tenant, user, identity, role = (row.get_value(0, column) or b"" for column in range(4))
-        return Membership(
-            TenantId(UUID(bytes=tenant)),
-            UserId(UUID(bytes=user)),
-            IdentityId(UUID(bytes=identity)),
-            role.decode(),  # pyright: ignore[reportArgumentType] - enter gives a role
-        )
+        return None if self.entered is None else membership_of(self.entered)
+
+
+def membership_of(entered: abc.PGresult) -> Membership:
+    """Who entered, decoded from the answer of `enter`. Costs 5 us: a one-statement request does without."""
+    tenant, user, identity, role = (entered.get_value(0, column) or b"" for column in range(4))
+    return Membership(
+        TenantId(UUID(bytes=tenant)),
+        UserId(UUID(bytes=user)),
+        IdentityId(UUID(bytes=identity)),
+        role.decode(),  # pyright: ignore[reportArgumentType] - enter gives a role
+    )

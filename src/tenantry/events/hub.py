@@ -37,7 +37,6 @@ log = logging.getLogger("tenantry.events")
 
 POLL_SECONDS = 1.0
 MOST_MOVED = 10_000
-MOST_UNTOLD = 20_000
 MOVED = "select m.horizon::text, m.key from tenantry.moved_events($1::text::bigint, $2::text::integer) m"
 NOW = str(2**63 - 1)
 
@@ -58,11 +57,11 @@ class Hub:
         self.watch = Watch(self)
         self.keeper = Keeper(accounts, settings.events_retention_hours, settings.events_most_mb)
         self.is_closed = False
-        self.channels: dict[tuple[UUID, str], Channel] = {}
+        self.channels: dict[tuple[bytes, str], Channel] = {}
+        """By tenant (16 bytes) and topic."""
         self._by_key: dict[bytes, Channel] = {}
         self._salt: bytes | None = None
         self._marks: Marks | None = None
-        self._untold: dict[tuple[UUID, str], None] = {}
         self._horizon = NOW
         self._polls: asyncio.Event = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -80,7 +79,7 @@ class Hub:
             self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def close(self) -> None:
-        """End all subscriptions, so that their clients go elsewhere; tell others what is still untold."""
+        """End all subscriptions, so that their clients go elsewhere; say what is still to be said."""
         if self.is_closed:
             return
         self.is_closed = True
@@ -108,16 +107,16 @@ class Hub:
 
     # ------------------------------------------------------------------ what sessions ask
 
-    def committed(self, tenant: UUID, topics: Iterable[str]) -> None:
-        """Something was published here, and is committed: wake who is here, tell who is elsewhere."""
+    def committed(self, tenant: bytes, topics: Iterable[str]) -> None:
+        """Something was published here, and is committed: wake who is here, tell who is elsewhere. On the way of each such request."""
         for topic in topics:
             channel = self.channels.get((tenant, topic))
             if channel is not None:
                 channel.wake()
-            if len(self._untold) < MOST_UNTOLD:
-                self._untold[tenant, topic] = None
-        self._start()
-        self._tell()
+        if self._task is None:
+            self._start()
+        elif self.listener.has_others:
+            self.listener.tell([self._key(tenant, topic) for topic in topics])
 
     def subscribe(self, entry: Entry, kind: type[T], topic: str, after: str | None) -> AsyncIterator[Tracked[T]]:
         """See `Ctx.subscribe`. Raises PublishRefused for a name that is no topic."""
@@ -137,32 +136,28 @@ class Hub:
 
     def channel(self, tenant: UUID, topic: str) -> Channel:
         """The channel of a topic; made when there is none."""
-        found = self.channels.get((tenant, topic))
+        found = self.channels.get((tenant.bytes, topic))
         if found is None:
-            found = self.channels[tenant, topic] = Channel(self, tenant, topic)
+            found = self.channels[tenant.bytes, topic] = Channel(self, tenant, topic)
             self.listener.serve(has_subscribers=True)
             if self._salt is not None:
-                self._by_key[self._key(tenant, topic)] = found
+                self._by_key[self._key(tenant.bytes, topic)] = found
         return found
 
     def forget(self, channel: Channel) -> None:
         """Nobody is there any more."""
-        if self.channels.get((channel.tenant, channel.topic)) is channel:
-            del self.channels[channel.tenant, channel.topic]
+        name = channel.tenant.bytes, channel.topic
+        if self.channels.get(name) is channel:
+            del self.channels[name]
             if self._salt is not None:
-                self._by_key.pop(self._key(channel.tenant, channel.topic), None)
+                self._by_key.pop(self._key(*name), None)
             self.listener.serve(has_subscribers=bool(self.channels))
 
-    def _key(self, tenant: UUID, topic: str) -> bytes:
+    def _key(self, tenant: bytes, topic: str) -> bytes:
         assert self._salt is not None
-        return hashlib.sha256(self._salt + tenant.bytes + topic.encode()).digest()[:8]
+        return hashlib.sha256(self._salt + tenant + topic.encode()).digest()[:8]
 
     # ------------------------------------------------------------------ signals
-
-    def _tell(self) -> None:
-        if self._salt is not None and self._untold:
-            untold, self._untold = self._untold, {}
-            self.listener.tell([self._key(tenant, topic) for tenant, topic in untold])
 
     def _heard(self, keys: list[bytes]) -> None:
         for key in keys:
@@ -201,7 +196,6 @@ class Hub:
         for (tenant, topic), channel in self.channels.items():
             self._by_key[self._key(tenant, topic)] = channel
         self.listener.start()
-        self._tell()
 
     async def _poll(self) -> None:
         """Which topics have anything at or above the last horizon? Those of ours are read."""

@@ -72,6 +72,11 @@ class Listener:
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 
+    @property
+    def has_others(self) -> bool:
+        """Whether any other worker wants to hear."""
+        return bool(self._others)
+
     def tell(self, keys: list[bytes]) -> None:
         """Topics moved here: others hear of it. What comes while a message is under way goes in the next, so there are few."""
         if self._others and len(self._keys) < MOST_KEYS:
