@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 
+import psycopg
 import pytest
 
-from tenantry import Tenantry
+from tenantry import Ctx, Statement, Tenantry
 from tests.conftest import Database, People
 from tests.harness import Client, opened
 
@@ -64,6 +65,34 @@ async def test_a_member_renames_itself_and_nobody_else(app: Tenantry, people: Pe
 async def test_an_admin_renames_anyone(app: Tenantry, people: People) -> None:
     admin, owner = Client(app, people.acme.admin.token), str(people.acme.owner.user_id)
     assert (await admin.mutate("users.update", {"id": owner, "name": "É\"'\\"})).data["name"] == "É\"'\\"
+
+
+async def test_a_name_has_its_bounds_whoever_writes_it(database: Database, people: People) -> None:
+    """Not only in `users.update`, whose input is checked: a handler's own SQL, and an operator's, is refused as well, by the field's name."""
+    app = Tenantry()
+    own = app.router("own")
+
+    @own.mutation
+    def rename(ctx: Ctx, name: str) -> Statement[str]:
+        return ctx.db.one(str, "update users set name = $1 where id = tenantry.user_id() returning name", name)
+
+    async with opened(app, database) as app:
+        client = Client(app, people.acme.member.token)
+        for name in ("", "x" * 201):
+            reply = await client.mutate("own.rename", {"name": name})
+            assert (reply.status, reply.code) == (400, "BAD_REQUEST"), reply.json
+            assert reply.json["error"]["message"] == "A name has 1 to 200 characters"
+            assert reply.json["error"]["data"]["issues"][0]["path"] == ["name"]
+        assert (await client.mutate("own.rename", {"name": "x" * 200})).status == 200
+    stranger = (
+        "(select i.id from auth_identities i join users u on u.identity_id = i.id where u.tenant_id = $2 limit 1)"
+    )
+    for statement in (
+        "update users set name = '' where tenant_id = $1 returning $2::uuid",
+        f"insert into users (tenant_id, identity_id, email, name) values ($1, {stranger}, 'x@x.example', '') returning $2::uuid",
+    ):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            database.value(statement, people.acme.id, people.globex.id)
 
 
 async def test_an_update_without_changes_says_so(app: Tenantry, people: People) -> None:
