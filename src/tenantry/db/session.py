@@ -79,7 +79,8 @@ class Statements:
         self.broken: TenantryError | None = None
         self.connection: Connection | None = None
         self.ticket = 0
-        self._membership: Membership | None = None
+        self._membership: tuple[abc.PGresult, Membership] | None = None
+        """The answer that was decoded last, and what it says."""
         self.outbox: Outbox | None = None
         self.entered: abc.PGresult | None = None
         self.trip: Trip | None = None
@@ -297,9 +298,12 @@ class Statements:
     @property
     def membership(self) -> Membership | None:
         """Who entered; None before the first answer. Decoded when asked."""
-        if self._membership is None and self.entered is not None:
-            self._membership = membership_of(self.entered)
-        return self._membership
+        entered = self.entered
+        if entered is None:
+            return None
+        if self._membership is None or self._membership[0] is not entered:
+            self._membership = entered, membership_of(entered)
+        return self._membership[1]
 
     def _error(self, plan: Plan, failure: WireFailure) -> TenantryError:
         """The error of a failed trip; a row that a policy refused is counted."""
