@@ -31,6 +31,7 @@ command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
 command -v systemd-analyze >/dev/null || missing+=(systemd)
 command -v npm >/dev/null || missing+=(nodejs npm)
 command -v chromium >/dev/null || command -v chromium-browser >/dev/null || missing+=(chromium)
+compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null || missing+=(libfaketime) # the drill of the clock
 command -v promtool >/dev/null || missing+=(prometheus)
 if [ ${#missing[@]} = 0 ]; then
   clients

@@ -44,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
             number += 1
             report.outcomes.append(outcome)
             write(path, report)
-            tell(f"[{number}/{len(wanted)}] {outcome.name}: {'well' if outcome.is_well else 'NOT WELL'}")
+            how = "not here" if outcome.skipped else "well" if outcome.is_well else "NOT WELL"
+            tell(f"[{number}/{len(wanted)}] {outcome.name}: {how}")
 
     asyncio.run(work())
     failed: list[Outcome] = [one for one in report.outcomes if not one.is_well]
@@ -53,9 +54,10 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         for one in failed:
             say(f"{one.number} {one.name}: {'; '.join(one.faults)}")
-        say(
-            f"{len(report.outcomes) - len(failed)} of {len(report.outcomes)} drills went well. The table: tenantry drill report"
-        )
+        skipped = sum(bool(one.skipped) for one in report.outcomes)
+        more = f"; {skipped} cannot be run here" if skipped else ""
+        well = len(report.outcomes) - len(failed) - skipped
+        say(f"{well} of {len(report.outcomes)} drills went well{more}. The table: tenantry drill report")
     return 1 if failed else 0
 
 

@@ -12,8 +12,8 @@ from tenantry.errors import StartError
 if TYPE_CHECKING:
     from tenantry.drills.stage import Stage
 
-Variant = Literal["own", "proxied"]
-"""How the drill's API reaches its database: straight, or through the fault proxy."""
+Variant = Literal["own", "proxied", "small"]
+"""How the drill's API is served: straight to its database, through the fault proxy, or with its data on a small disk."""
 Do = Callable[["Stage"], Awaitable[None]]
 
 
@@ -66,6 +66,8 @@ class Drill(Struct, frozen=True):
     """Whether a tenant that has nothing to do with it must lose no request."""
     wait_seconds: float = 0.0
     """Between the fault and the doctor at least: what needs an age to be evidence."""
+    needs: Callable[[], str | None] = lambda: None
+    """Why it cannot be run on this machine; None where it can."""
     heals_alone: bool = False
     """The fault is over by itself; the doctor need not be in time for it."""
 
@@ -93,6 +95,8 @@ class Outcome(Struct):
     """Of the tenant that the fault meets."""
     others_requests: int = 0
     others_lost: int = 0
+    skipped: str = ""
+    """Why it was not run here."""
     faults: list[str] = field(default_factory=list[str])
     """What was not as it must be; [] is a drill that went well."""
 

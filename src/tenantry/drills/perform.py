@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from tenantry.drills.load import Tally, under_load
-from tenantry.drills.model import Drill, NoSuchDrill, Outcome, StageFailed
+from tenantry.drills.model import Drill, NoSuchDrill, Outcome, StageFailed, Variant
 from tenantry.drills.stage import Stage
 
 SLACK = 6.0
@@ -22,6 +22,7 @@ SLACK = 6.0
 SEE_SECONDS = 1.0
 HEAL_SECONDS = 60.0
 WARM_SECONDS = 1.0
+ORDER: tuple[Variant, ...] = ("own", "proxied", "small")
 Say = Callable[[str], None]
 
 
@@ -49,9 +50,17 @@ async def perform_all(
     """Run them one after the other, those of one variant together; a broken installation is replaced."""
     stage: Stage | None = None
     try:
-        for drill in sorted(wanted, key=lambda one: (one.variant != "own", one.number)):
+        for drill in sorted(wanted, key=lambda one: (ORDER.index(one.variant), one.number)):
+            why = drill.needs()
+            if why is not None:
+                say(f"{drill.number} {drill.name}: not here: {why}")
+                yield Outcome(drill.number, drill.name, drill.says, skipped=why)
+                continue
+            if stage is not None and stage.is_small != (drill.variant == "small"):
+                await stage.close(is_keeping=is_keeping)
+                stage = None
             try:
-                stage = stage or Stage(tick=tick)
+                stage = stage or Stage(tick=tick, is_small=drill.variant == "small")
                 if stage.variant != drill.variant:
                     say(f"an installation of its own in {stage.folder} ({drill.variant})")
                 await stage.open(drill.variant)
@@ -172,14 +181,16 @@ async def _repair(stage: Stage, drill: Drill, outcome: Outcome) -> float | None:
     is_repaired = False
     if remedy is not None and remedy["class"] != "M" and not drill.heals_alone:
         arguments = ("--fix",) if remedy["class"] == "S" else ("--approve", remedy["id"], "--by", "drill")
+        why = "it found no need"
         try:
             done = await stage.doctor(*arguments)
-            is_repaired = any(one["remedy"] == remedy["id"] and one["outcome"] == "done" for one in done["done"])
+            mine = [one for one in done["done"] if one["remedy"] == remedy["id"]]
+            is_repaired = any(one["outcome"] == "done" for one in mine)
+            why = next((f"{one['outcome']}: {one['text']}"[:160] for one in mine), why)
         except TimeoutError:
-            is_repaired = False
-        outcome.repaired_by = (
-            " ".join(arguments[:2]) if is_repaired else f"{' '.join(arguments[:2])} failed; fault removed"
-        )
+            why = "no answer"
+        words = " ".join(arguments[:2])
+        outcome.repaired_by = words if is_repaired else f"{words} failed ({' '.join(why.split())}); fault removed"
     ended = time.monotonic()
     if is_repaired and not await _is_healthy(stage, ended + HEAL_SECONDS / 2):
         outcome.repaired_by += ", not healthy; fault removed"

@@ -23,21 +23,26 @@ from pathlib import Path
 from typing import Any, cast
 
 from tenantry.db.embedded import Embedded
+from tenantry.drills.machine import faketime, mount, unmount
 from tenantry.drills.model import NotOurs, StageFailed, Variant
 from tenantry.drills.proxy import Proxy
-from tenantry.drills.wire import Sink, call, fetch
+from tenantry.drills.wire import Provider, Sink, call, fetch
 from tenantry.settings import DatabaseUrl
 
 START_SECONDS = 120.0
 CALM_SECONDS = 90.0
+FORGET_SECONDS = 15.0
+SERVED = 200
 _FOREIGN = ("TENANTRY_", "DATABASE_", "AUTH_", "PG", "PM2", "NODE_CHANNEL")
 
 
 class Stage:
     """One throw-away installation. `tick` is TENANTRY_TICK, by which all of operations' times shrink."""
 
-    def __init__(self, *, tick: int = 1) -> None:
+    def __init__(self, *, tick: int = 1, is_small: bool = False) -> None:
         self.tick = tick
+        self.is_small = is_small
+        """Whether its data lie on a disk of their own, of `SMALL`."""
         self.folder = Path(tempfile.mkdtemp(prefix="tenantry-drill-"))
         self.folder.chmod(0o755)  # the server's own account must get in
         self.home = self.folder / "home"
@@ -45,6 +50,9 @@ class Stage:
         self.port, self.ops_port, self.postgres_port = free_port(), free_port(), free_port()
         self.server = Embedded(self.home, self.postgres_port)
         self.sink = Sink(time.monotonic)
+        self.provider = Provider()
+        self.skew_seconds = 0
+        """How far the wall clock of commands is from the machine's (libfaketime)."""
         self.proxy: Proxy | None = None
         self.variant: Variant | None = None
         self.served: asyncio.subprocess.Process | None = None
@@ -54,6 +62,9 @@ class Stage:
         """What the doctor says of this installation when nothing was injected."""
         self.held: list[Any] = []
         """What a fault holds until it is undone: connections, tasks, process ids, numbers."""
+        self.secret = secrets.token_urlsafe(32)
+        self.undone: list[str] = []
+        """Statements that make again what a fault dropped."""
         self.marks: dict[str, int] = {}
         """What a fault notes for its sign."""
         self.named: dict[str, Any] | None = None
@@ -81,12 +92,17 @@ class Stage:
         (self.folder / "migrations").mkdir()
         for name in ("drilled.py", "migrations/0001_notes.sql"):
             (self.folder / name).write_text(place.joinpath(name).read_text("utf-8"), "utf-8")
+        self.write_dotenv()
         # Of these two there is none here: what a remedy restarts is this installation, or nothing.
         (self.folder / "bin").mkdir()
         for name in ("pm2", "systemctl"):
             (self.folder / "bin" / name).write_text("#!/bin/sh\nexit 1\n")
             (self.folder / "bin" / name).chmod(0o755)
         await self.sink.start()
+        await self.provider.start()
+        if self.is_small:
+            (self.home / "postgres").mkdir(parents=True, mode=0o755)
+            await asyncio.to_thread(mount, self.home / "postgres")
         await asyncio.to_thread(self.server.ensure)
         code, said = await self.command("db", "push", seconds=START_SECONDS)
         if code:
@@ -102,10 +118,11 @@ class Stage:
             **kept, "PATH": f"{self.folder / 'bin'}:{os.environ.get('PATH', '')}", "TENANTRY_HOME": str(self.home), "HOST": "127.0.0.1",
             "PORT": str(self.port), "TENANTRY_OPS_PORT": str(self.ops_port), "TENANTRY_POSTGRES_PORT": str(self.postgres_port),
             "TENANTRY_APP": "drilled:app", "TENANTRY_ENV": "production", "TENANTRY_TICK": str(self.tick), "TENANTRY_WORKERS": "1",
-            "TENANTRY_POOL_SIZE": "6", "TENANTRY_DEADLINE_MS": "3000", "TENANTRY_FAST_LANE": "off", "AUTH_SECRET": self._secret(),
+            "TENANTRY_POOL_SIZE": "6", "TENANTRY_DEADLINE_MS": "3000", "TENANTRY_FAST_LANE": "off",
             "AUTH_URL": f"http://127.0.0.1:{self.port}", "TENANTRY_MEMORY_LIMIT": str(300 << 20), "TENANTRY_LOG": "json",
             "TENANTRY_NOTIFY": f"{sink}/chat", "TENANTRY_NOTIFY_L1": f"{sink}/page {sink}/second", "TENANTRY_NOTIFY_L2": f"{sink}/l2",
             "TENANTRY_NOTIFY_L3": f"{sink}/l3", "TENANTRY_HEARTBEAT_URL": f"http://127.0.0.1:{self.sink.port}/heartbeat",
+            "AUTH_OIDC_DRILL_ISSUER": f"http://127.0.0.1:{self.provider.port}", "AUTH_OIDC_DRILL_ID": "drill", "AUTH_OIDC_DRILL_SECRET": "drill-secret",
         }  # fmt: skip
         if self.variant == "proxied" and self.proxy is not None:
             urls = self.server.urls("tcp")
@@ -121,12 +138,11 @@ class Stage:
             }
         return made
 
-    def _secret(self) -> str:
-        path = self.folder / "secret"
-        if not path.exists():
-            path.write_text(secrets.token_urlsafe(32))
-            path.chmod(0o600)
-        return path.read_text()
+    def write_dotenv(self, *more: str) -> None:
+        """`.env`: the secret, and what a fault adds to it."""
+        path = self.folder / ".env"
+        path.write_text("".join(f"{line}\n" for line in (f"AUTH_SECRET={self.secret}", *more)), "utf-8")
+        path.chmod(0o600)
 
     async def serve(self) -> None:
         """Start, and wait until it is ready. Raises StageFailed."""
@@ -156,11 +172,13 @@ class Stage:
     async def close(self, *, is_keeping: bool = False) -> None:
         """End every process that was made, and remove the folder."""
         await self.stop()
-        for part in (self.proxy, self.sink):
+        for part in (self.proxy, self.sink, self.provider):
             if part is not None:
                 await part.stop()
         place = self.server.status().data.parent
         await asyncio.to_thread(self.server.stop)
+        if self.is_small:
+            await asyncio.to_thread(unmount, self.home / "postgres")
         if not is_keeping:
             shutil.rmtree(self.folder, ignore_errors=True)
             shutil.rmtree(place, ignore_errors=True)
@@ -180,8 +198,15 @@ class Stage:
 
     async def command(self, *arguments: str, seconds: float = 90.0) -> tuple[int, str]:
         """`tenantry …` in this installation: exit code and standard output."""
+        environment = self.environment()
+        if self.skew_seconds:
+            environment |= {
+                "LD_PRELOAD": str(faketime()),
+                "FAKETIME": f"{self.skew_seconds:+d}",
+                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tenantry.cli.main", *arguments, cwd=self.folder, env=self.environment(),
+            sys.executable, "-m", "tenantry.cli.main", *arguments, cwd=self.folder, env=environment,
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -295,28 +320,39 @@ class Stage:
         if not self.folder.name.startswith("tenantry-drill-") or Path(found) != data:
             raise NotOurs(why=f"the server's data lie in {found}")
 
-    def resolve_breaches(self, watched: dict[str, Any]) -> None:
-        """A breach of isolation is over when somebody says so: here the drill, whose own it was."""
-        from tenantry.ops.incidents.book import Book, Command
-
-        for one in watched.get("incidents", []):
-            if one.get("kind") == "rls_breach" and one.get("resolved_at") is None:
-                Book(self.home).say(Command("resolve", "drill", one["id"]), wait_seconds=0.0)
-
     async def calm(self) -> None:
-        """Wait until it is healthy, no alert fires and no incident is open. Raises StageFailed."""
+        """Wait until it is healthy, no alert fires and no incident is open. Raises StageFailed.
+
+        What still fires or is open once all is healthy is of the last fault: it would end by itself within some ticks, or when somebody
+        says so, and is forgotten instead, with the watcher that knew of it.
+        """
         until = time.monotonic() + CALM_SECONDS
+        forgot = 0.0
         while True:
             status, found = await self.ask("health.check")
             watched = self.watched()
-            self.resolve_breaches(watched)
             is_open = any(one.get("resolved_at") is None for one in watched.get("incidents", []))
-            if status == 200 and found.get("status") == "healthy" and not watched.get("firing") and not is_open:
+            is_healthy = status == SERVED and found.get("status") == "healthy"
+            if is_healthy and watched and not watched.get("firing") and not is_open:
                 return
+            if is_healthy and (watched.get("firing") or is_open) and time.monotonic() - forgot > FORGET_SECONDS:
+                forgot = time.monotonic()
+                await self._forget()
             if time.monotonic() > until:
                 why = f"health {found.get('status') or 'silent'}, firing {watched.get('firing')}, an incident open: {is_open}"
                 raise StageFailed(why=why, log=self.log)
             await asyncio.sleep(0.2)
+
+    async def _forget(self) -> None:
+        """End the watcher and what it wrote; the supervisor starts another, which begins with nothing."""
+        import psutil
+
+        pid = self.processes().get("watcher")
+        with contextlib.suppress(psutil.Error, TypeError):
+            process = psutil.Process(pid)
+            process.kill()
+            await until(lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE, 5.0)
+        shutil.rmtree(self.home / "watch", ignore_errors=True)
 
 
 def free_port() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import quote
 
@@ -83,5 +84,53 @@ class Sink:
             await writer.drain()
         except (OSError, EOFError, TimeoutError, ValueError):
             pass  # whoever went away has no message
+        finally:
+            writer.close()
+
+
+class Provider:
+    """An OpenID Connect provider as far as the doctor asks one: its description, and what it says to a code that cannot be good."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.says = "invalid_grant"
+        """To a bad code: good credentials get `invalid_grant`, others `invalid_client`."""
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen; on the port of before, if there was one."""
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = int(self._server.sockets[0].getsockname()[1])
+
+    async def stop(self) -> None:
+        """End: connections are refused."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            async with asyncio.timeout(5.0):
+                head = await reader.readuntil(b"\r\n\r\n")
+            issuer = f"http://127.0.0.1:{self.port}"
+            is_token = head.startswith(b"POST")
+            found = {"error": self.says} if is_token else {
+                "issuer": issuer, "authorization_endpoint": f"{issuer}/authorize", "token_endpoint": f"{issuer}/token", "jwks_uri": f"{issuer}/keys",
+                "response_types_supported": ["code"], "subject_types_supported": ["public"], "id_token_signing_alg_values_supported": ["RS256"],
+            }  # fmt: skip
+            body = json.dumps(found).encode()
+            status = b"400 Bad Request" if is_token else b"200 OK"
+            head = (
+                b"HTTP/1.1 "
+                + status
+                + b"\r\ncontent-type: application/json\r\ncontent-length: "
+                + str(len(body)).encode()
+            )
+            writer.write(
+                head + b"\r\ndate: " + formatdate(usegmt=True).encode() + b"\r\nconnection: close\r\n\r\n" + body
+            )
+            await writer.drain()
+        except (OSError, EOFError, TimeoutError):
+            pass  # whoever went away has no answer
         finally:
             writer.close()

@@ -333,6 +333,7 @@ class Supervisor:
     def _again_watcher(self) -> None:
         if not self._is_draining.is_set():
             self._start_watcher()
+            self._write()  # `tenantry status` and the doctor look at the one that lives
 
     def _pause(self, child: Child) -> float:
         """How long to wait before the next try: not at all for one that lived, longer each time for one that did not."""

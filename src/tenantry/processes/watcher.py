@@ -13,6 +13,7 @@ import sys
 from collections.abc import Awaitable, Callable
 
 from tenantry.processes.alarm import alarm
+from tenantry.processes.diagnosis import diagnosis
 from tenantry.processes.inside import Inside, begin, run
 from tenantry.processes.log import start_log
 from tenantry.processes.orders import settings_for
@@ -20,7 +21,7 @@ from tenantry.processes.probe import ends_within
 from tenantry.settings import Settings
 
 Part = Callable[[Settings, asyncio.Event], Awaitable[None]]
-PARTS: tuple[Part, ...] = (alarm,)
+PARTS: tuple[Part, ...] = (alarm, diagnosis)
 log = logging.getLogger("tenantry.watcher")
 
 

@@ -98,14 +98,21 @@ class Place:
         host = f"[{self.settings.host}]" if ":" in self.settings.host else self.settings.host
         return f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - the reverse: it is not listened on
 
-    async def rights(self) -> dict[Needs, bool]:
-        """What a remedy may need, and whether it is to be had: asked in 3 s; what has no answer is not to be had."""
-        ops, owner, superuser = await asyncio.gather(
-            self._may("ops", "select true as may"),
-            self._may("admin", "select pg_catalog.pg_has_role('tenantry_owner', 'member') as may"),
-            self._may_all(),
-        )
-        return {"none": True, "ops": ops, "owner": owner, "superuser": superuser, "os": True}
+    async def rights(self, seconds: float = 2.7) -> dict[Needs, bool]:
+        """What a remedy may need, and whether it is to be had: asked for so long; what has no answer is not to be had."""
+        wanted: dict[Needs, asyncio.Task[bool]] = {
+            "ops": asyncio.create_task(self._may("ops", "select true as may")),
+            "owner": asyncio.create_task(
+                self._may("admin", "select pg_catalog.pg_has_role('tenantry_owner', 'member') as may")
+            ),
+            "superuser": asyncio.create_task(self._may_all()),
+        }
+        await asyncio.wait(wanted.values(), timeout=seconds)
+        for task in wanted.values():
+            task.cancel()
+        await asyncio.gather(*wanted.values(), return_exceptions=True)
+        had: dict[Needs, bool] = {name: not task.cancelled() and task.result() for name, task in wanted.items()}
+        return {"none": True, "os": True, **had}
 
     async def _may_all(self) -> bool:
         """Asked in the maintenance database too: ours may take no connections, which is what is to be mended."""

@@ -18,7 +18,7 @@ async def _leave_open(stage: Stage) -> None:
     for text in ("set idle_in_transaction_session_timeout = 0", "begin", "select 1"):
         await connection.execute(text)
     stage.held.append(connection)
-    stage.keep_calling("drill.hold", {"seconds": 2.5}, callers=12, pause=0.0)
+    stage.keep_calling("drill.hold", {"seconds": 2.0}, callers=8, pause=0.0)
 
 
 async def _lock(stage: Stage) -> None:

@@ -48,15 +48,12 @@ def _beats_no_more(stage: Stage) -> bool:
 
 
 async def _double(stage: Stage) -> None:
-    path = stage.folder / ".env"
-    path.write_text(
-        "AUTH_SECRET=first-of-two-lines-that-differ-000000\nAUTH_SECRET=second-of-two-lines-that-differ-00000\n"
-    )
-    path.chmod(0o600)
+    """As the older runbook does it: `echo "AUTH_SECRET=…" >> .env`."""
+    stage.write_dotenv("AUTH_SECRET=second-of-two-lines-that-differ-00000")
 
 
 async def _single(stage: Stage) -> None:
-    (stage.folder / ".env").unlink(missing_ok=True)
+    stage.write_dotenv()
 
 
 async def _deaf(stage: Stage) -> None:

@@ -36,6 +36,10 @@ KINDS = {
 }  # fmt: skip
 
 
+MOST_CAUSES = 3
+"""Of a message: the last ones that were found."""
+
+
 def amount(rule: Rule, value: float | None) -> str:
     """A value with its unit."""
     if value is None:
@@ -111,6 +115,7 @@ def write(incident: Incident, why: str, rules: Mapping[str, Rule], now: float, p
             f"- {name}: {part.summary}" + ("" if part.until is None else " (over)")
             for name, part in incident.alerts.items()
         ]
+        lines += [f"Cause, says {e.by}: {e.text}" for e in incident.timeline if e.what == "cause"][-MOST_CAUSES:]
         if incident.acked_by:
             lines.append(f"{incident.acked_by} has it.")
         else:

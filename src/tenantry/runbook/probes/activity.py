@@ -140,6 +140,6 @@ CONNECTIONS = Probe(
     _connections,
 )
 WAITS = Probe(
-    "lock-waits", "select pid, pg_blocking_pids(pid) from pg_stat_activity where wait_event_type = 'Lock'", _waits
+    "lock-waits", "select pid, pg_blocking_pids(pid) from pg_stat_activity where wait_event_type = 'Lock'", _waits, 3.2
 )
 IDLE = Probe("idle-in-transaction", "select * from pg_stat_activity where state like 'idle in transaction%'", _idle)

@@ -19,7 +19,7 @@ SIGN_IN_SECONDS = 2.7
 _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 
-AGAIN_SECONDS = 1.3
+AGAIN_SECONDS = 1.1
 """The second try: silence is a finding only if it is kept up, because this machine may be busy, and slow is not dead."""
 
 
