@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,16 @@ import uvloop
 
 HERE = Path(__file__).parent
 KIT = HERE.parent / "tests/clients/trpc"
+
+
+def install() -> None:
+    """The peer's packages, which are the conformance kit's; a fresh clone has none."""
+    if (KIT / "node_modules/.package-lock.json").exists():
+        return
+    if shutil.which("npm") is None:
+        raise SystemExit("The peer is @trpc/server on Node: install Node 20 with npm, or run scripts/test-needs.sh.")
+    print(f"installing the peer's packages in {KIT}", file=sys.stderr)
+    subprocess.run(["npm", "ci", "--no-audit", "--no-fund", "--silent"], cwd=KIT, check=True)
 
 
 def start(command: list[str], cwd: Path, **env: str) -> tuple[subprocess.Popen[bytes], int]:
@@ -224,6 +235,7 @@ def main() -> None:
     parser.add_argument("--subscribers", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
+    install()
     link = KIT / "node_modules/.streams.mjs"  # beside the packages that it imports
     link.write_bytes((HERE / "peers/streams.mjs").read_bytes())
     home = os.environ.get("BENCH", "/tmp/bench") + "/streams"
