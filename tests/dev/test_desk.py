@@ -133,6 +133,21 @@ async def test_a_procedure_is_called_as_whoever_is_chosen_and_no_token_is_on_a_p
         assert one.token not in everything
 
 
+async def test_a_session_that_goes_on_elsewhere_stays_in_the_list(
+    browser: Browser, people: People, database: Database
+) -> None:
+    email = people.acme.member.email
+    database.add_member("globex", email, "member")
+    amy = person(await browser.get("/_dev/p/tenants.switch"), email)
+    assert '"slug": "globex"' in text_of(await browser.post("/_dev/p/tenants.switch", {".as": amy, "tenant": "globex"}))
+    page = await browser.get("/_dev/p/notes.allOf")
+    assert person(page, email) != amy
+    assert "globex" in page.partition(email)[0].rpartition("<optgroup")[2]
+    kept = (database.home / "serve.json").read_text()
+    assert people.acme.member.token not in kept
+    assert (database.home / "serve.json").stat().st_mode & 0o077 == 0
+
+
 async def test_whom_was_chosen_is_remembered_by_a_cookie_without_a_secret(browser: Browser, people: People) -> None:
     amy = person(await browser.get("/_dev/p/notes.allOf"), people.acme.member.email)
     headers = {"origin": f"http://{browser.host}", "content-type": "application/x-www-form-urlencoded"}

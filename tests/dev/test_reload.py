@@ -117,6 +117,19 @@ def test_a_migration_without_protection_is_told_in_terminal_and_browser(place: P
     place.until(lambda: banner(place) == "")
 
 
+def test_a_session_made_by_hand_is_in_the_list_and_in_production_is_written_nowhere(place: Place) -> None:
+    made = place.command("demo", "--json")
+    assert made.returncode == 0, made.stderr
+    arguments = ("session", "create", "--tenant", "acme", "--email", "amy@acme.example")
+    token = place.command(*arguments).stdout.strip()
+    kept = place.folder / "home" / "serve.json"
+    assert {"email": "amy@acme.example", "token": token} in json.loads(kept.read_text())["sessions"]
+    assert kept.stat().st_mode & 0o077 == 0
+    secret = place.command(*arguments, TENANTRY_ENV="production").stdout.strip()
+    assert secret
+    assert secret not in kept.read_text()
+
+
 def test_a_first_start_that_fails_waits_to_be_mended_and_says_why(place: Place) -> None:
     served = place.folder / "served.py"
     served.write_text(APP + BROKEN)

@@ -8,7 +8,7 @@ import secrets
 import shlex
 import shutil
 
-from tenantry.cli.place import AppNotFound, embedded, kept, load, migrations, ready, say, show, tell, url_of
+from tenantry.cli.place import AppNotFound, embedded, keep, kept, load, migrations, ready, say, show, tell, url_of
 from tenantry.errors import DatabaseNotReady
 from tenantry.settings import Settings
 
@@ -200,11 +200,14 @@ def psql(arguments: argparse.Namespace) -> int:
     return 0
 
 
+MOST_KEPT = 30
+
+
 def create_session(arguments: argparse.Namespace) -> int:
     """A session for a member, by an operator; its token is printed once."""
     import psycopg
 
-    _, admin = ready(Settings.load())
+    settings, admin = ready(Settings.load())
     token = secrets.token_urlsafe(32)
     with psycopg.connect(admin.reveal(), cursor_factory=psycopg.RawCursor) as connection:
         row = connection.execute(
@@ -220,6 +223,10 @@ def create_session(arguments: argparse.Namespace) -> int:
         except psycopg.Error as error:
             why = error.diag.message_primary or "it was refused"
             raise DatabaseNotReady(why=why, cure="Look at --email, --tenant and --ttl.") from None
+    if settings.env == "development":
+        # For /_dev's list of people, beside the demo's; in production no token is written anywhere.
+        before = kept(settings).get("sessions", [])[-MOST_KEPT:]
+        keep(settings, sessions=[*before, {"email": arguments.email, "token": token}])
     if arguments.json:
         show({"token": token, "tenant_id": str(row[0]), "email": arguments.email})
     else:

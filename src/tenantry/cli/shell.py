@@ -82,7 +82,7 @@ def _sign_in(admin: str, arguments: argparse.Namespace, token: str) -> tuple[UUI
         except psycopg.Error as error:
             raise ShellRefused(
                 why=error.diag.message_primary or "it was refused",
-                cure="Look at --as and --tenant: tenantry tenants list",
+                cure="Look at --as and --tenant.",
             ) from None
         _note(connection, tenant, "shell_open", arguments)
     return tenant, slug

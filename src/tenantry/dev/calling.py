@@ -10,7 +10,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 import msgspec
@@ -32,6 +32,16 @@ MOST_SHOWN = 200_000
 Headers = list[tuple[bytes, bytes]]
 
 
+class Came(NamedTuple):
+    """What came back. `token` is the session's new one, where the call rotated it."""
+
+    status: int
+    ms: float
+    body: str
+    request_id: str
+    token: str
+
+
 class Caller:
     """Calls procedures over a road, as whoever has a token."""
 
@@ -45,8 +55,8 @@ class Caller:
 
     async def call(
         self, procedure: Procedure[..., Any], token: str | None, given: bytes | None, files: Mapping[str, File | bytes]
-    ) -> tuple[int, float, str, str]:
-        """Status, milliseconds, body as text, request id."""
+    ) -> Came:
+        """Call, and wait for the answer."""
         request = _request(procedure, token, given, files)
         answered: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
         began = time.perf_counter()
@@ -58,13 +68,35 @@ class Caller:
                 if isinstance(response, Stream):
                     body = await _listened(response)
         except TimeoutError:
-            return 504, LONGEST_SECONDS * 1000, "The call took too long and was cancelled.", ""
+            return Came(504, LONGEST_SECONDS * 1000, "The call took too long and was cancelled.", "", "")
         finally:
             if running is not None:
                 running.cancel()
         took_ms = (time.perf_counter() - began) * 1000
         request_id = next((value.decode() for name, value in response.headers if name == b"x-request-id"), "")
-        return response.status, took_ms, readable(body), request_id
+        return Came(response.status, took_ms, readable(body), request_id, _new_token(procedure, body))
+
+
+class _Result(msgspec.Struct):
+    data: _Rotated
+
+
+class _Rotated(msgspec.Struct):
+    token: str
+
+
+class _Answer(msgspec.Struct):
+    result: _Result
+
+
+def _new_token(procedure: Procedure[..., Any], body: bytes) -> str:
+    """The session's next token, which a procedure that changes the session gives to a caller with a bearer."""
+    if procedure.scope != "person" or procedure.type != "mutation":
+        return ""
+    try:
+        return msgspec.json.decode(body, type=_Answer).result.data.token
+    except msgspec.DecodeError:
+        return ""
 
 
 def readable(body: bytes) -> str:

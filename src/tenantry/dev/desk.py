@@ -17,7 +17,7 @@ from tenantry.dev.explain import plan_of
 from tenantry.dev.forms import NotJson, fields_of, input_of
 from tenantry.dev.frame import ROOT, View
 from tenantry.dev.guard import HEADERS, refusal
-from tenantry.dev.people import NOBODY, people
+from tenantry.dev.people import NOBODY, people, rotated
 from tenantry.dev.procedure_page import WHO, Answer, home, procedure_page
 from tenantry.dev.record import Fault, Recorder, excerpt
 from tenantry.dev.request_page import request_list, request_page
@@ -170,10 +170,16 @@ class Desk:
         self, one: Procedure[..., Any], token: str | None, given: bytes | None, uploads: dict[str, bytes]
     ) -> Answer:
         assert self.caller is not None  # made in `before`
-        status, ms, body, request_id = await self.caller.call(one, token, given, uploads)
-        call = next((c for c in self.recorder.requests if request_id and c.request_id == request_id), None)
+        came = await self.caller.call(one, token, given, uploads)
+        if came.token and token is not None:
+            rotated(self.settings.home, token, came.token)
+        call = next((c for c in self.recorder.requests if came.request_id and c.request_id == came.request_id), None)
         return Answer(
-            status, ms, body, None if call is None else self._placed(call), 0 if call is None else call.number
+            came.status,
+            came.ms,
+            came.body,
+            None if call is None else self._placed(call),
+            0 if call is None else call.number,
         )
 
     # ------------------------------------------------------------------ a request that was

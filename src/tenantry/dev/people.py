@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,6 +57,21 @@ def kept(home: Path) -> Iterator[tuple[str, str]]:
         for one in list(found.get("sessions", []))[-MOST_PEOPLE:]:
             yield str(one["email"]), str(one["token"])
     except (OSError, ValueError, KeyError, TypeError):
+        return
+
+
+def rotated(home: Path, old: str, new: str) -> None:
+    """A call has given a session another token (`tenants.switch`): the list goes on with it."""
+    path = home / "serve.json"
+    try:
+        text = path.read_text("utf-8")
+        if json.dumps(old) not in text:
+            return
+        part = path.with_suffix(".part")
+        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+            file.write(text.replace(json.dumps(old), json.dumps(new)))
+        part.replace(path)
+    except OSError:
         return
 
 

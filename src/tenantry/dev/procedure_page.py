@@ -98,7 +98,7 @@ def _form(
         else ""
     )
     return (
-        f'<form method="post" action="{link(one.path)}"{encoding}><h2>Call it</h2>{_whom(one, people, chosen)}'
+        f'<form method="post" action="{link(one.path)}#answer"{encoding}><h2>Call it</h2>{_whom(one, people, chosen)}'
         f"{''.join(_field(number, field, sent) for number, field in enumerate(fields))}{as_json}"
         + (f'<p class="wrong" role="alert">{e(wrong)}</p>' if wrong else "")
         + '<p><button type="submit">Send</button></p></form>'
