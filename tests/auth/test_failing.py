@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -67,22 +67,31 @@ async def test_a_good_session_passes_while_its_neighbours_guess(app: Tenantry, t
     assert (await guess(app, 0, peer="198.51.100.7")).status == 401
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        {"cookie": "authjs.session-token=guessed-session"},
-        {"x_api_key": "tnt_live_0123456789_cut-short"},
-        {
-            "authorization": "Bearer tnt_live_0123456789_"
-            + "x" * 43
-            + checksum(b"tnt_live_0123456789_" + b"x" * 43).decode()
-        },
-        {"authorization": "Bearer with space"},
-    ],
-)
-async def test_every_kind_of_credential_is_counted(app: Tenantry, headers: dict[str, str]) -> None:
-    statuses = [(await guess(app, 0, **headers)).status for _ in range(MOST + 1)]
+def key(n: int) -> str:
+    """An API key that is whole, and nobody's."""
+    begin = f"tnt_live_{n:010}_" + "x" * 43
+    return begin + checksum(begin.encode()).decode()
+
+
+KINDS: dict[str, Callable[[int], dict[str, str]]] = {
+    "a cookie": lambda n: {"cookie": f"authjs.session-token=guessed-session-{n}"},
+    "a key cut short": lambda n: {"x_api_key": f"tnt_live_{n}_cut-short"},
+    "a whole key": lambda n: {"authorization": f"Bearer {key(n)}"},
+    "no token at all": lambda n: {"authorization": f"Bearer with space {n}"},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_every_kind_of_credential_is_counted(app: Tenantry, kind: str) -> None:
+    statuses = [(await guess(app, 0, **KINDS[kind](n))).status for n in range(MOST + 1)]
     assert statuses == [401] * MOST + [429]
+
+
+async def test_the_same_credential_again_is_no_guess(app: Tenantry) -> None:
+    """A page that goes on asking with a session that has ended is told so, however often it asks, and whatever others do beside it."""
+    assert {(await guess(app, "stale")).status for _ in range(MOST + 20)} == {401}
+    assert [(await guess(app, n)).status for n in range(MOST)] == [401] * (MOST - 1) + [429]
+    assert (await guess(app, "stale")).status == 401
 
 
 async def test_who_presents_nothing_is_not_counted_and_a_handlers_own_refusal_neither(
@@ -146,7 +155,7 @@ async def test_workers_count_together(app: Tenantry, database: Database, tmp_pat
     async with signing_in(database, tmp_path / "other", auth_rate_limits="on") as other:
         for n in range(MOST):
             assert (await guess(app if n % 2 else other, n)).status == 401
-        assert [(await guess(one, 0)).status for one in (app, other)] == [429, 429]
+        assert [(await guess(one, "next")).status for one in (app, other)] == [429, 429]
 
 
 async def test_a_flood_at_once_costs_few_statements(app: Tenantry, database: Database) -> None:
@@ -171,7 +180,7 @@ async def test_the_table_of_senders_is_bounded() -> None:
     failing = Failing(Nobody(), is_on=True)  # pyright: ignore[reportArgumentType] - no database is needed to count
     told: list[int] = []
     for n in range(MOST_SENDERS + 500):
-        failing.count(f"sender-{n}", f"request-{n}", told.append)
+        failing.count(f"sender-{n}", n, f"request-{n}", told.append)
     await asyncio.sleep(0.05)
     assert len(told) == MOST_SENDERS + 500
     assert len(failing.windows) == MOST_SENDERS

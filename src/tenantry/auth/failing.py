@@ -1,5 +1,6 @@
 """Credentials that open nothing, presented at procedures: counted by sender, and refused by 429 when they are too many.
 
+Each is counted once a minute: a page that goes on asking with a session that has ended guesses nothing.
 A good credential is never looked at here, so nobody is shut out for what their neighbours do. PostgreSQL counts for all workers
 (`take_limits`, the same window as for sign-in's own paths); who is over is remembered here until the window ends. So a flood costs
 a look into a table of bounded size, and never more than `MOST_ASKING` statements at once of the pool that sign-in lives by.
@@ -33,11 +34,12 @@ Tell = Callable[[int], None]
 class Window:
     """One sender's running minute, as far as this worker knows."""
 
-    __slots__ = ("count", "ends", "is_over")
+    __slots__ = ("ends", "is_over", "seen")
 
     def __init__(self, ends: float) -> None:
         self.ends = ends
-        self.count = 0
+        self.seen: set[int] = set()
+        """Hashes (of this process) of what was presented; one more than MOST at most."""
         self.is_over = False
 
 
@@ -51,8 +53,11 @@ class Failing:
         self._told: OrderedDict[str, int | list[Tell]] = OrderedDict()
         self._asking: set[asyncio.Task[None]] = set()
 
-    def count(self, sender: str, request_id: str, tell: Tell) -> None:
-        """Count one request of the sender, whatever many calls of it failed; `tell` hears of it, now or a trip later."""
+    def count(self, sender: str, presented: int, request_id: str, tell: Tell) -> None:
+        """Count one request of the sender, whatever many calls of it failed; `tell` hears of it, now or a trip later.
+
+        `presented` is a hash of the credential: the same one again is no guess.
+        """
         if not self.is_on:
             tell(0)
             return
@@ -64,9 +69,15 @@ class Failing:
             known.append(tell)
             return
         window = self._window(sender)
-        window.count += 1
-        if window.count > MOST:
+        if presented in window.seen:
+            self._keep(request_id, 0)
+            tell(0)
+            return
+        if len(window.seen) > MOST:
             window.is_over = True
+        else:
+            window.seen.add(presented)
+            window.is_over = window.is_over or len(window.seen) > MOST
         if window.is_over or len(self._asking) >= MOST_ASKING:
             wait = self._wait(window)
             self._keep(request_id, wait)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tenantry.dispatch.road import Place, Road
 
 MAX_KEY_BYTES = 255
+PRESENTED = (b"authorization", b"x-api-key", b"cookie")
+"""Where a credential stands, be it one or not."""
 
 
 class Visit:
@@ -78,7 +80,10 @@ class Visit:
 
     def refused(self, tell: Callable[[int], None]) -> None:
         """The credential opens nothing: it is counted, and `tell` hears how long the sender must wait."""
-        self.road.auth.failing.count(counted_as(self.address), self.request_id, tell)
+        presented = hash(
+            (*(value for name, value in self.headers if name in PRESENTED), (self.params or {}).get("token"))
+        )
+        self.road.auth.failing.count(counted_as(self.address), presented, self.request_id, tell)
 
     async def admit(self, ctx: Visitor[Any]) -> None:
         """Ask the application's admission, once for all calls. Raises what it raises."""
