@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,3 +96,50 @@ def test_every_command_has_a_section_and_says_what_is_right():
         assert one.judgement == "right" or len(one.says) > 30, one.text
         assert one.expects or one.by in ("pm2", "system", "shell"), one.text
     assert len(COMMANDS) == len({(one.section, one.text) for one in COMMANDS})
+
+
+ROOT = Path(__file__).parents[2]
+ELSEWHERE: dict[str, tuple[str, str]] = {
+    "pm2 restart platform-api": ("tests/processes/test_pm2.py", '"pm2 restart platform-api"'),
+    "pm2 list": ("tests/processes/test_pm2.py", '"pm2 list"'),
+    "pm2 monit": ("tests/processes/test_pm2.py", '"monit"'),
+    "pm2 restart platform-api --max-memory-restart 500M": ("tests/processes/test_pm2.py", "--max-memory-restart"),
+    'pm2 logs platform-api --lines 100 | grep "Heap"': ("tests/processes/test_pm2.py", 'grep "Heap"'),
+    "pm2 logs platform-api": ("tests/processes/test_pm2.py", "pm2 logs platform-api"),
+    'psql -p 6432 -U postgres pgbouncer -c "SHOW POOLS;"': ("tests/deploy/test_pgbouncer.py", "SHOW POOLS"),
+    "sudo systemctl restart pgbouncer": ("tests/deploy/test_pgbouncer.py", "restart"),
+    "sudo apt-get install pgbouncer": ("scripts/test-needs.sh", "pgbouncer"),
+    "cd /app && pnpm db:push": ("package.json", '"db:push"'),
+}
+"""Run by another test, which has what they need."""
+
+NOT_RUN: dict[str, str] = {
+    "sudo systemctl status postgresql": "no systemd in a test's machine: pg_lsclusters stands in, below",
+    "sudo systemctl start postgresql": "as above: pg_ctlcluster start, which the doctor's remedy falls back to",
+    "sudo systemctl reload postgresql": "as above: pg_ctlcluster reload",
+    "sudo netstat -tulpn | grep 5432": "net-tools are not everywhere: the page names ss",
+    "sudo tail -f /var/log/postgresql/postgresql-16-main.log": "never ends, and names a version that is not here",
+    "sudo cat /etc/postgresql/16/main/pg_hba.conf": "a file of a version that is not here; pg_hba_file_rules is asked instead",
+    "curl -I https://accounts.google.com/.well-known/openid-configuration": "tests have no network but loopback",
+    "node --heap-prof packages/api/dist/index.js": "there is no such file: it profiles another program",
+    "await sql.unsafe(`SELECT set_config('app.current_tenant_id', '${authContext.tenantId}', true)`);": "no shell command: it is what must not be done",
+}
+
+
+def test_what_is_not_typed_here_is_run_elsewhere_or_says_why_not():
+    rest = {one.text for one in COMMANDS if one.by in ("pm2", "system")}
+    assert rest == {*ELSEWHERE, *NOT_RUN}
+    for text, (path, sign) in ELSEWHERE.items():
+        assert sign in (ROOT / path).read_text("utf-8"), text
+
+
+def test_without_systemd_debians_own_tools_do_the_same():
+    """`pg_ctlcluster` takes what `systemctl` would: known to this machine, or there is nothing to try."""
+    if shutil.which("pg_lsclusters") is None:
+        pytest.skip("Debian's postgresql-common is not here")
+    listed = run("pg_lsclusters --no-header", dict(os.environ))
+    assert listed.returncode == 0
+    for line in listed.stdout.splitlines():
+        version, cluster, *_ = line.split()
+        status = run(f"pg_ctlcluster {version} {cluster} status", dict(os.environ))
+        assert status.returncode in (0, 3), status.stderr  # 3: it does not run

@@ -10,8 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from tenantry.drills.wire import Provider
+from tenantry.runbook import chosen, diagnose, sections
 from tenantry.runbook.probes.configuration import changes
 from tenantry.runbook.probes.rights import FUNCTIONS
+from tenantry.settings import Secret
 from tests.conftest import Database
 from tests.runbook.test_faults import CONNECTION, found, heals, held, looked, place_of
 
@@ -175,6 +178,48 @@ class TestPlaces:
         place.urls = type(database.urls)(**wrong)
         finding = looked(place, CONNECTION).findings[0]
         assert (finding.cause, finding.remedy.id if finding.remedy else "") == ("server-refuses-us", "correct-tls")
+
+
+async def test_a_sign_in_provider_that_does_not_know_us_and_one_that_is_gone(database: Database):
+    provider = Provider()
+    await provider.start()
+    secret = {
+        name: Secret(text)
+        for name, text in (("issuer", f"http://127.0.0.1:{provider.port}"), ("id", "us"), ("secret", "ours"))
+    }
+    place = place_of(database, oidc_providers={"acme": secret})
+    wanted = chosen(sections(), slug="authentication-failures")
+
+    async def causes() -> list[str]:
+        return [finding.cause for finding in (await diagnose(place, wanted)).findings]
+
+    try:
+        assert await causes() == []
+        provider.says = "invalid_client"
+        assert await causes() == ["provider-client-wrong"]
+    finally:
+        await provider.stop()
+    assert await causes() == ["provider-down"]
+
+
+async def test_looking_leaves_nothing_in_a_session(database: Database):
+    """A pooler gives the session to somebody else: a setting that stays there would make its writes fail."""
+    place = place_of(database)
+    try:
+        for login in ("ops", "platform"):
+            for _ in range(2):
+                (row,) = await place.ask(
+                    login, "select current_setting('transaction_read_only') as inside, pg_backend_pid() as pid"
+                )
+                assert row["inside"] == "on"
+            (connection,) = place._idle[login]
+            cursor = await connection.execute(
+                "select current_setting('default_transaction_read_only'), current_setting('statement_timeout')"
+            )
+            found_there = await cursor.fetchone()
+            assert found_there == ("off", "1min" if login == "platform" else "0")
+    finally:
+        place.rest()
 
 
 class TestTransactions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from tests.conftest import Database
 from tests.processes.place import get_request, placed, under_load
 
-RUNS = 100
+RUNS = int(os.environ.get("SOAK_RUNS", "100"))
 
 
 @pytest.mark.soak

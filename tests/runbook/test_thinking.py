@@ -132,6 +132,7 @@ TABLE = {
         ({"server_process": {"pid": 7, "free_bytes": 10**8}}, "disk-low"),
         ({"processes": {"serving": True, "stopped": [{"role": "worker", "pid": 5}]}, "ops_liveness": {"reached": True, "alive": False}}, "process-stopped"),
         ({"api_health": {**DOWN, "status": "degraded", "checks": {"database": "up", "migrations": "degraded"}}}, "migrations-differ"),
+        ({"api_health": {"reached": True, "http": 404, "status": None, "checks": {}}}, "api-is-another"),
         ({"server_login_auth": {"in": False, "sqlstate": "28P01", "words": "password"}}, "login-refused"),
         ({"server_login": {"in": False, "sqlstate": "08P01", "words": "certificate verify failed"}, "api_health": DOWN}, "server-refuses-us"),
         ({"server_login": {"in": False, "sqlstate": "53300", "words": "too many connections for database"}, "api_health": DOWN}, "server-full"),

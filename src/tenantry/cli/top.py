@@ -95,7 +95,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _print(seen: View) -> None:
     from rich.console import Console
 
-    from tenantry.ops.top import Tops, draw
+    from tenantry.ops.top import Tops
+    from tenantry.ops.top.picture import draw
 
     console = Console()
     tops = Tops()
@@ -108,7 +109,8 @@ def _live(looker: Looker, interval: float) -> int:
     from rich.console import Console
     from rich.live import Live
 
-    from tenantry.ops.top import Tops, draw
+    from tenantry.ops.top import Tops
+    from tenantry.ops.top.picture import draw
 
     console = Console()
     if not console.is_terminal:

@@ -65,7 +65,9 @@ async def perform_all(
                     say(f"an installation of its own in {stage.folder} ({drill.variant})")
                 await stage.open(drill.variant)
                 say(f"{drill.number} {drill.name}: {drill.says}")
+                began = time.monotonic()
                 outcome = await perform(stage, drill, say)
+                say(f"   {time.monotonic() - began:.0f} s for all of it")
             except StageFailed as error:
                 outcome = Outcome(drill.number, drill.name, drill.says, faults=[str(error.message)])
             yield outcome
@@ -197,6 +199,7 @@ async def _repair(stage: Stage, drill: Drill, outcome: Outcome) -> float | None:
         is_repaired = False
     healed = time.monotonic() - ended
     await stage.release()
+    stage.is_mended = is_repaired
     await drill.undo(stage)
     if not is_repaired:
         ended = time.monotonic()

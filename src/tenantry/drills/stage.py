@@ -70,6 +70,8 @@ class Stage:
         self.named: dict[str, Any] | None = None
         """What the doctor named, until it is repaired."""
         self.injected_at = 0.0
+        self.is_mended = False
+        """Whether the doctor's remedy has put it right, so that undoing it has less to do."""
 
     # ------------------------------------------------------------------ up and down
 

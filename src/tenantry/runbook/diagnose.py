@@ -28,7 +28,7 @@ from tenantry.runbook.model import (
 )  # fmt: skip
 from tenantry.runbook.place import Place, Refusal, masked
 
-WHOLE_SECONDS, LEAST_SECONDS = 4.0, 2.8
+WHOLE_SECONDS, LEAST_SECONDS = 4.3, 2.8
 """For looking, counted from the start of the command; less than the least tells nothing."""
 MOST_OUTPUT = 4000
 

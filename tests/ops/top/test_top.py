@@ -13,8 +13,8 @@ from tenantry.ops.incidents import Incident
 from tenantry.ops.incidents.model import Part
 from tenantry.ops.metrics import Collected, Slots, collect
 from tenantry.ops.tenants import Noisiest
-from tenantry.ops.top import Statement, Tops, View, draw, view
-from tenantry.ops.top.picture import curve
+from tenantry.ops.top import Statement, Tops, View, view
+from tenantry.ops.top.picture import curve, draw
 from tenantry.signals import Signals
 
 GOLDEN = Path(__file__).parent / "golden"

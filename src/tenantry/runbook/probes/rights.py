@@ -37,7 +37,7 @@ FUNCTIONS: tuple[tuple[str, str], ...] = (
     ("tenantry.sequences_used()", "tenantry_ops"),
     ("tenantry.terminate(integer)", "tenantry_ops"),
 )
-"""What every installation calls, and as whom. A name without any variant is missing; that it may be called is a grant."""
+"""What every installation calls, and as whom. A test compares it with a fresh database."""
 
 LOGINS_SQL = """
 select l.name as role, r.oid is not null as is_there, r.rolcanlogin as may_sign_in, r.rolvaliduntil <= pg_catalog.now() as is_expired,
@@ -89,11 +89,10 @@ select f.name, f.role, 'execute', pg_catalog.format('grant execute on function %
 GONE_SQL = """
 select f.name as object
   from pg_catalog.unnest($1::text[]) as f (name)
- where f.name <> 'public.get_current_tenant_id()'
-   and not exists (select from pg_catalog.pg_proc p
-                    where p.pronamespace = pg_catalog.to_regnamespace(pg_catalog.split_part(f.name, '.', 1))
-                      and p.proname = pg_catalog.split_part(pg_catalog.split_part(f.name, '.', 2), '(', 1))
+ where f.name <> 'public.get_current_tenant_id()' and pg_catalog.to_regprocedure(f.name) is null
 """
+"""With these arguments: another variant of the name is not what is called."""
+
 OWNERS_SQL = """
 select p.relation::text as object, pg_catalog.pg_get_userbyid(c.relowner)::text as owner,
        pg_catalog.format('alter table %s owner to tenantry_owner', p.relation) as cure

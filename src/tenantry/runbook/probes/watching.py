@@ -88,17 +88,17 @@ async def _heartbeat(place: Place) -> Look:
 
 async def _rules(place: Place) -> Look:
     """Rules that were exported for Prometheus, against those that run here."""
-    import yaml
-
-    from tenantry.ops.alerts import limits
-    from tenantry.ops.alerts.export import prometheus
-
     path = next(
         (p for p in (place.home / "rules.yaml", Path("rules.yaml"), Path("prometheus/rules.yaml")) if p.exists()), None
     )
     if path is None:
         why = "no rules.yaml was exported here (tenantry alerts export prometheus)"
         raise NotApplicable(why)
+    import yaml
+
+    from tenantry.ops.alerts import limits
+    from tenantry.ops.alerts.export import prometheus
+
     loaded: Any = yaml.safe_load(path.read_text("utf-8"))
     wanted: Any = prometheus(limits.load(place.home)[0])
     found, rules = (

@@ -58,6 +58,14 @@ def _gone(facts: Facts) -> Verdict | None:
     return Verdict("certain", (HEALTH.name, PROCESSES.name), {"state": state})
 
 
+def _stranger(facts: Facts) -> Verdict | None:
+    """Somebody listens there, and it is not Tenantry: another program took the port."""
+    health = facts.of(HEALTH.name)
+    if not health.get("reached") or health.get("status") is not None:
+        return None
+    return Verdict("certain", (HEALTH.name, PROCESSES.name), {"http": health.get("http")})
+
+
 def _stopped(facts: Facts) -> Verdict | None:
     found = [row for row in facts.rows(PROCESSES.name, "stopped") if row["role"] != "watcher"]
     if not found:
@@ -132,6 +140,19 @@ SECTION = Section(
                 Verification(PROCESSES.name, "none is stopped", lambda v: not v.get("stopped"), 15.0),
             ),
             frozenset({"loop-blocked", "api-gone", "api-has-stale-connections"}),
+        ),
+        Cause(
+            "api-is-another",
+            "What answers on the API's port is not Tenantry: health.check gives HTTP {http} and no status.",
+            _stranger,
+            Remedy(
+                "look-at-port",
+                "M",
+                "ss -ltnp; tenantry env   # PORT, TENANTRY_BASE_PATH",
+                "none",
+                "Another program has the port, or a proxy answers for the API.",
+            ),
+            frozenset({"api-gone"}),
         ),
         Cause("api-gone", "The API does not listen: {state}.", _gone, RESTART),
         Cause(
