@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import AsyncIterator, Iterator
+from datetime import date, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -173,6 +174,55 @@ async def test_the_last_requests_have_their_statements_whoever_asked(browser: Br
     assert "$1 = 'second'" in said
     await front_end.query("health.liveness")
     assert "health.liveness" not in (await browser.get("/_dev/requests")).partition("<main")[2]
+
+
+@notes.query
+async def kinds(
+    ctx: Ctx, at: datetime, on: date, share: float, is_open: bool, id: UUID, word: str | None = None
+) -> int:
+    text = "select 1 where $1::timestamptz is null or $2::date is null or $3::float8 is null or $4::bool or $5::uuid is null or $6::text is null"
+    return await ctx.db.one(int, text, at, on, share, is_open, id, word)
+
+
+async def test_values_are_shown_as_they_were_written(browser: Browser, people: People) -> None:
+    given = {
+        "at": "2026-01-31T12:00:00Z",
+        "on": "2026-02-01",
+        "share": 0.5,
+        "isOpen": True,
+        "id": "0f9a1c9e-5d67-4c0b-8f3f-0d6f1a1c2b3d",
+    }
+    reply = await Client(browser.app, people.acme.member.token).query(
+        "notes.kinds", {"json": given, "meta": {"values": {"at": ["Date"]}}}
+    )
+    assert reply.status == 200, reply.json
+    said = text_of(await browser.newest())
+    for value in (
+        "$1 = '2026-01-31T12:00:00+00:00'",
+        "$2 = '2026-02-01'",
+        "$3 = 0.5",
+        "$4 = true",
+        f"$5 = '{given['id']}'",
+        "$6 = null",
+    ):
+        assert value in said
+
+
+async def test_the_page_is_there_under_a_stock_asgi_server_too(browser: Browser) -> None:
+    import httpx
+
+    transport = httpx.ASGITransport(app=browser.app, client=("127.0.0.1", 5000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+        assert "notes.allOf" in (await http.get("/_dev")).text
+        sent = await http.post(
+            "/_dev/p/notes.hello", data={".as": "nobody", "name": "Eve"}, headers={"origin": "http://127.0.0.1:8000"}
+        )
+        assert "Hello, Eve" in sent.text
+        assert (await http.post("/_dev/p/notes.hello", data={"name": "Eve"})).status_code == 403
+        assert (await http.head("/_dev")).status_code == 200
+    transport = httpx.ASGITransport(app=browser.app, client=("10.0.0.1", 5000))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+        assert (await http.get("/_dev")).status_code == 404
 
 
 async def test_a_plan_is_asked_for_as_that_person_and_undone(

@@ -94,6 +94,9 @@ class Desk:
         if request.body is None:
             respond(TOO_LARGE)
             return None
+        if request.method == "HEAD":
+            respond(Response(200, b"", [(b"content-type", b"text/html; charset=utf-8"), *HEADERS]))
+            return None
         rest = request.path[len(ROOT) :].strip("/")
         if rest in STATIC:
             respond(Response(200, static(rest), [(b"content-type", STATIC[rest]), *HEADERS]))
@@ -121,8 +124,8 @@ class Desk:
         if room == "p" and name in self.procedures:
             return await self._procedure(request, self.procedures[name])
         if room == "requests" and name:
-            call = self.recorder.find(int(name)) if name.isascii() and name.isdigit() and len(name) < 12 else None
-            gone = "This request is no longer kept: the last ones are at /_dev/requests"
+            call = self.recorder.find(int(name)) if name.isascii() and name.isdigit() and len(name) < 16 else None
+            gone = "This request is not kept (any more) by this worker: the last ones are at /_dev/requests"
             return _plain(404, gone) if call is None else await self._call(request, call)
         if request.method == "POST":
             return _plain(405, "This method is not supported here")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import linecache
 import logging
+import os
 import re
 import sys
 import time
@@ -97,7 +98,8 @@ class Recorder:
         self.inner = inner
         self.requests: deque[Recorded] = deque(maxlen=MOST_REQUESTS)
         self.notices: deque[Notice] = deque(maxlen=MOST_NOTICES)
-        self._number = 0
+        # Of several workers each has numbers of its own: a page that another one answers finds nothing, and nothing else.
+        self._number = os.getpid() * 1_000_000
         self._open: dict[int, tuple[Entry | None, list[Ran], list[int]]] = {}
         self._faults: dict[tuple[str, str], Fault] = {}
         self._handler = _Notices(self.notices)

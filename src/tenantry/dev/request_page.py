@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
 from uuid import UUID
 
+from tenantry.db import params as pg
 from tenantry.dev.frame import ROOT, View, code_block, e, excerpt_block, link, page, status_badge
 from tenantry.dev.record import MOST_REQUESTS, Fault, Notice, Ran, Recorded
 
@@ -52,7 +55,7 @@ def request_page(
         f'<div class="fault warn" role="note"><pre>{e(notice.text)}</pre>{_more(notice.text.split(" ", 1)[0])}</div>'
         for notice in notices
     ]
-    parts.append(f"<h2>Statements</h2>{'' if one.statements else '<p>None was sent.</p>'}")
+    parts.append(f"<h2>Statements</h2>{'' if one.statements else '<p>None was sent inside a tenant.</p>'}")
     parts += [_statement(one, number, ran, plans.get(number)) for number, ran in enumerate(one.statements)]
     if one.left_out:
         parts.append(f"<p>And {one.left_out} more.</p>")
@@ -116,20 +119,36 @@ def values_of(ran: Ran) -> list[str]:
 def _value(raw: bytes | None, form: int, oid: int) -> str:
     if raw is None:
         return "null"
-    text = ""
-    if form == 0 or oid in _TEXTS:
-        text = raw.decode("utf-8", "replace")
-    elif oid == _UUID and len(raw) == 16:
-        text = str(UUID(bytes=raw))
-    elif oid == _BOOL:
-        return "true" if raw == b"\x01" else "false"
-    elif oid in _INTEGERS:
-        return str(int.from_bytes(raw, "big", signed=True))
-    else:
-        text = f"\\x{raw.hex()}"
+    read = _BINARY.get(oid, _hex) if form else _text
+    try:
+        return read(raw)
+    except (ValueError, OverflowError, struct.error):
+        return _hex(raw)
+
+
+def _text(raw: bytes) -> str:
+    text = raw.decode("utf-8", "replace")
     return repr(text if len(text) <= LONGEST_VALUE else text[:LONGEST_VALUE] + "…")
 
 
-_BOOL, _UUID = 16, 2950
-_INTEGERS = frozenset({20, 21, 23})
-_TEXTS = frozenset({19, 25, 1042, 1043})
+def _hex(raw: bytes) -> str:
+    return repr(f"\\x{raw[: LONGEST_VALUE // 2].hex()}")
+
+
+def _integer(raw: bytes) -> str:
+    return str(int.from_bytes(raw, "big", signed=True))
+
+
+_EPOCH = datetime(2000, 1, 1, tzinfo=timezone.utc)
+"""What PostgreSQL counts times from."""
+_BINARY: dict[int, Callable[[bytes], str]] = {
+    pg.BOOL: lambda raw: "true" if raw == b"\x01" else "false",
+    pg.UUID_OID: lambda raw: repr(str(UUID(bytes=raw))),
+    pg.DATE: lambda raw: repr((_EPOCH + timedelta(days=int(_integer(raw)))).date().isoformat()),
+    pg.TIMESTAMPTZ: lambda raw: repr((_EPOCH + timedelta(microseconds=int(_integer(raw)))).isoformat()),
+    pg.FLOAT4: lambda raw: str(struct.unpack(">f", raw)[0]),
+    pg.FLOAT8: lambda raw: str(struct.unpack(">d", raw)[0]),
+    **dict.fromkeys((pg.INT2, pg.INT4, pg.INT8), _integer),
+    **dict.fromkeys((pg.TEXT, pg.VARCHAR, pg.BPCHAR, pg.NAME), _text),
+}
+"""How a value of a type is read, as it went over the wire in binary."""
