@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 
 import msgspec
 
@@ -65,6 +66,10 @@ class Inside:
     def _heard(self, message: Message) -> None:
         if message.get("do") == "work" and not self.orders.done():
             self.orders.set_result(msgspec.convert(message["orders"], Orders))
+        elif message.get("do") == "warm":
+            # While it waits for its orders: the rooms of development, which no other worker loads before it must.
+            import_module("tenantry.dev")
+            import_module("tenantry.dispatch.blocked")
         elif message.get("do") == "drain":
             self.grace_seconds = float(message.get("seconds", self.grace_seconds))
             self.end.set()

@@ -161,7 +161,7 @@ class Supervisor:
             await self._start_when_mended(self._reloading, error)
         self._start_watcher()
         if self._reloading is not None:
-            self._spare = self._spawn("worker")
+            self._stand_by()
             self._task(self._follow(self._reloading))
 
     async def _start_when_mended(self, reloading: Reloading, error: StartFailed) -> None:
@@ -435,6 +435,8 @@ class Supervisor:
     def _stand_by(self) -> None:
         if self._spare is None and not self._is_draining.is_set():
             self._spare = self._spawn("worker")
+            if self.settings.env == "development":
+                self._spare.say(do="warm")
 
     def restart(self) -> None:
         """Drain, then start anew in this process; not before it is known that the new start would work."""

@@ -49,10 +49,14 @@ def _load_libraries() -> None:
         "psycopg",
         "uvloop",
         "tenantry.app",
+        "tenantry.auth.opening",
+        "tenantry.auth.procedures",
         "tenantry.db",
+        "tenantry.db.migrate",
         "tenantry.dispatch",
         "tenantry.http",
         "tenantry.ops",
+        "tenantry.tenancy",
     ):
         import_module(name)
 
