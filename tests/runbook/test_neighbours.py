@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import time
@@ -12,6 +13,8 @@ import pytest
 
 from tenantry.drills.wire import Provider
 from tenantry.runbook import chosen, diagnose, sections
+from tenantry.runbook.diagnose import think
+from tenantry.runbook.model import Seen
 from tenantry.runbook.probes.configuration import changes
 from tenantry.runbook.probes.rights import FUNCTIONS
 from tenantry.settings import Secret
@@ -54,6 +57,7 @@ IN_THIS_DATABASE = [
     ("alter policy tenantry_select on public.users to public", "policy-altered", "push-again"),
     ("create policy extra on public.users for select to platform using (true)", "policy-missing", "push"),
     ("drop policy tenantry_delete on public.users", "policy-missing", "push"),
+    ("create policy deny on public.users as restrictive for select to platform using (false)", "policy-closed", "drop-closed"),
     ("alter table public.users owner to postgres", "owner-changed", "own-again"),
     ("alter table public.users disable trigger all", "trigger-disabled", "enable-triggers"),
     ("alter table public.users alter tenant_id drop default", "tenant-default-missing", "push-again"),
@@ -220,6 +224,39 @@ async def test_looking_leaves_nothing_in_a_session(database: Database):
             assert found_there == ("off", "1min" if login == "platform" else "0")
     finally:
         place.rest()
+
+
+def test_a_function_of_the_seal_that_was_replaced(database: Database):
+    """By what the watcher saw last, at the same history of migrations."""
+    from tenantry.processes.isolation import Isolation
+
+    place = place_of(database)
+    (place.home / "watch").mkdir(exist_ok=True)
+    asyncio.run(Isolation(place.settings).look())
+    assert found(place, SLUG) == []
+    run(
+        database,
+        "create or replace function public.get_current_tenant_id() returns uuid language sql stable as 'select null::uuid'",
+    )
+    finding = looked(place, SLUG).findings[0]
+    assert (finding.cause, finding.kind, finding.remedy.id if finding.remedy else "") == (
+        "function-replaced",
+        "rls_breach",
+        "push-again",
+    )
+
+
+def test_a_privilege_that_was_taken_is_a_cause_while_calls_fail(database: Database):
+    run(database, "set role tenantry_owner", "create table public.jobs (id int primary key)", "select tenantry.protect('jobs')", "reset role",
+        "revoke insert on public.jobs from platform")  # fmt: skip
+    diagnosis = looked(place_of(database), SLUG)
+    assert [f.cause for f in diagnosis.findings] == []
+    seen = dict(diagnosis.seen)
+    seen["recent-counts"] = Seen(
+        "recent-counts", "ok", {"errors": {"jobs.add/INTERNAL_SERVER_ERROR/server": 3.0}}, "", seen["rights"].evidence
+    )
+    (finding,) = think(chosen(sections(), slug=SLUG), seen)
+    assert (finding.cause, finding.says.endswith("insert on jobs.")) == ("privilege-missing", True)
 
 
 class TestTransactions:

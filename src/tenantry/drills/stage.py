@@ -249,13 +249,20 @@ class Stage:
         return status
 
     def keep_calling(
-        self, procedure: str, given: Any = None, *, callers: int, pause: float, is_mutation: bool = False
+        self,
+        procedure: str,
+        given: Any = None,
+        *,
+        callers: int,
+        pause: float,
+        is_mutation: bool = False,
+        tenant: str = "acme",
     ) -> None:
-        """Callers of acme in a loop, until the fault is undone."""
+        """Callers of a tenant in a loop, until the fault is undone."""
 
         async def caller() -> None:
             while True:
-                await self.call(procedure, given, is_mutation=is_mutation)
+                await self.call(procedure, given, tenant=tenant, is_mutation=is_mutation)
                 await asyncio.sleep(pause)
 
         self.held += [asyncio.create_task(caller()) for _ in range(callers)]

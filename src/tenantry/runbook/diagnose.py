@@ -28,6 +28,8 @@ from tenantry.runbook.model import (
 )  # fmt: skip
 from tenantry.runbook.place import Place, Refusal, masked
 
+USUAL_SECONDS, MOST_PATIENCE = 0.7, 2.2
+"""Loading takes half a second on a machine that has time; on one that has none, deadlines are longer alike."""
 WHOLE_SECONDS, LEAST_SECONDS = 4.3, 2.8
 """For looking, counted from the start of the command; less than the least tells nothing."""
 MOST_OUTPUT = 4000
@@ -79,7 +81,7 @@ async def _look(place: Place, probe: Probe) -> Seen:
         return round((time.perf_counter() - started) * 1000, 1)
 
     try:
-        async with asyncio.timeout(probe.deadline_seconds):
+        async with asyncio.timeout(probe.deadline_seconds * place.patience):
             found = await probe.look(place)
         return _seen(probe, "ok", found.values, "", found.output, took())
     except NotApplicable as error:
@@ -183,7 +185,10 @@ async def diagnose(place: Place, sections: Sequence[Section], *, used_seconds: f
         import_module(heavy)  # before any deadline runs, not within one
     probes = {probe.name: probe for section in sections for probe in section.probes}
     try:
-        left = max(LEAST_SECONDS, WHOLE_SECONDS - (time.perf_counter() - started))
+        used = time.perf_counter() - started
+        # Slow is not dead, and late is better than blind: whoever was slow to load is slow to look.
+        place.patience = min(MOST_PATIENCE, max(1.0, used / USUAL_SECONDS))
+        left = max(LEAST_SECONDS * place.patience, WHOLE_SECONDS - used)
         seen, rights = await asyncio.gather(look(place, probes.values(), seconds=left), place.rights(left))
     finally:
         place.rest()

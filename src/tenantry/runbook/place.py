@@ -83,6 +83,8 @@ class Place:
         """Given by `--superuser-url`, or the embedded server's own; never taken from elsewhere."""
         self.is_deep = is_deep
         self.kept = _kept(settings.home)
+        self.patience = 1.0
+        """By what every deadline is multiplied: more than 1 where this machine has little time for the doctor itself."""
         self._few: tuple[asyncio.AbstractEventLoop, asyncio.Semaphore] | None = None
         self._idle: dict[Login, list[psycopg.AsyncConnection[Any]]] = {}
 
@@ -144,7 +146,7 @@ class Place:
         Over a connection that the next question takes on (`rest` ends them): signing in costs five trips, a question one. All goes
         in one write, as a transaction of its own, and leaves nothing behind in the session: a pooler may give it to somebody else.
         """
-        async with asyncio.timeout(seconds), self._queue():
+        async with asyncio.timeout(seconds * self.patience), self._queue():
             connection = self._taken(login) or await self._connect(login)
             is_good = False
             try:
@@ -172,7 +174,7 @@ class Place:
         self, login: Login, text: LiteralString, values: Sequence[Any] = (), *, seconds: float = 10.0
     ) -> list[dict[str, Any]]:
         """A remedy's statement, which may write, over a connection of its own. Raises as `ask` does."""
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(seconds * self.patience):
             connection = await self._connect(login)
             try:
                 return await _rows(await connection.execute(text, values))
@@ -224,7 +226,7 @@ class Place:
 
     async def get(self, url: str, *, seconds: float = 2.0, headers: Mapping[str, str] | None = None) -> Answer:
         """GET, without following anything. Raises OSError, TimeoutError."""
-        started = time.perf_counter()
+        started, seconds = time.perf_counter(), seconds * self.patience
         async with asyncio.timeout(seconds):
             return await asyncio.to_thread(_get, url, seconds, dict(headers or {}), started)
 

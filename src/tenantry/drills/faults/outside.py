@@ -82,7 +82,7 @@ async def _make_room(stage: Stage) -> None:
 
 DRILLS = (
     Drill(21, "index-dropped", f"every index that begins with tenant_id is dropped, {ROWS:,} rows", _drop_index, _make_index, None,
-          quiet=("HealthCheckFailing",), causes=("tenant-index-missing",), wait_seconds=2.0),
+          quiet=("HealthCheckFailing",), causes=("tenant-index-missing",), wait_seconds=4.0),
     Drill(27, "provider-gone", "a sign-in provider refuses connections", _provider_gone, _provider_back, None,
           quiet=("HighErrorRate", "HealthCheckFailing"), causes=("provider-down",), spares_others=True, wait_seconds=2.0),
     Drill(28, "clock-set", "the wall clock of whoever looks is two hours behind", _clock, _clock_right, None,

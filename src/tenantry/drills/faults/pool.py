@@ -8,7 +8,8 @@ from tenantry.drills.stage import Stage
 
 
 async def _hold(stage: Stage) -> None:
-    stage.keep_calling("drill.sleep", {"seconds": 300.0}, callers=12, pause=0.0)
+    for tenant in stage.tokens:  # one alone does not get the whole pool: its share is bounded
+        stage.keep_calling("drill.sleep", {"seconds": 300.0}, callers=6, pause=0.0, tenant=tenant)
 
 
 async def _leave_open(stage: Stage) -> None:
@@ -18,7 +19,8 @@ async def _leave_open(stage: Stage) -> None:
     for text in ("set idle_in_transaction_session_timeout = 0", "begin", "select 1"):
         await connection.execute(text)
     stage.held.append(connection)
-    stage.keep_calling("drill.hold", {"seconds": 2.0}, callers=8, pause=0.0)
+    for tenant in stage.tokens:  # one alone does not get the whole pool: its share is bounded
+        stage.keep_calling("drill.hold", {"seconds": 2.0}, callers=6, pause=0.0, tenant=tenant)
 
 
 async def _lock(stage: Stage) -> None:

@@ -135,4 +135,26 @@ def _of(value: float | None) -> str:
     return "?" if value is None or math.isnan(value) else f"{value:.0f}"
 
 
+async def _lately(place: Place) -> Look:
+    """What rose in the last minutes, at one look: on a machine that has no time for two."""
+    from tenantry.ops.metrics import Slots, collect
+
+    folder = place.home / "run"
+    if not folder.is_dir():
+        why = "nothing was ever served here"
+        raise NotApplicable(why)
+    slots = Slots(folder)
+    try:
+        now = await asyncio.to_thread(collect, slots)
+    finally:
+        slots.close()
+    lately = recent(place, now, now)
+    violations, errors = lately.of("rls_violations_total"), lately.of("api_request_errors_total")
+    words = [f"{name}: {n:.0f}" for name, n in sorted({**violations, **errors}.items())]
+    return Look(
+        {"violations": violations, "errors": errors}, "\n".join(words[:20]) or "nothing was refused, nothing failed"
+    )
+
+
+LATELY = Probe("recent-counts", "tenantry alerts explain RLSViolations; tenantry alerts explain HighErrorRate", _lately)
 COUNTS = Probe("counts", "tenantry top --once", _counts, 3.5)

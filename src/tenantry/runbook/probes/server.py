@@ -25,8 +25,8 @@ AGAIN_SECONDS = 1.1
 
 async def _port(place: Place) -> Look:
     """TCP (or the socket), then one packet: a stopped server accepts connections and is silent. Twice, if it is."""
-    first = await _knock(place, STARTUP_SECONDS)
-    return first if first.values.get("why") != "silent" else await _knock(place, AGAIN_SECONDS)
+    first = await _knock(place, STARTUP_SECONDS * place.patience)
+    return first if first.values.get("why") != "silent" else await _knock(place, AGAIN_SECONDS * place.patience)
 
 
 async def _knock(place: Place, seconds: float) -> Look:

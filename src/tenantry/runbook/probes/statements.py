@@ -71,7 +71,7 @@ async def _distance(place: Place) -> Look:
     import psycopg
 
     url = place.url("ops").reveal()
-    async with asyncio.timeout(2.9):
+    async with asyncio.timeout(2.9 * place.patience):
         try:
             connection = await psycopg.AsyncConnection.connect(
                 url, autocommit=True, connect_timeout=3, application_name="tenantry doctor"

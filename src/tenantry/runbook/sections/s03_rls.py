@@ -8,7 +8,7 @@ from typing import Any
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.place import Place
-from tenantry.runbook.probes.counts import COUNTS
+from tenantry.runbook.probes.counts import COUNTS, LATELY
 from tenantry.runbook.probes.isolation import DEFECTS, FUNCTION, ROLE
 
 FEW = 10
@@ -101,11 +101,11 @@ def _open(facts: Facts) -> Verdict | None:
 
 
 def _violations(facts: Facts) -> Verdict | None:
-    found = facts.table(COUNTS.name, "violations")
+    found = facts.table(LATELY.name, "violations") or facts.table(COUNTS.name, "violations")
     if sum(found.values()) <= FEW:
         return None
     where = ", ".join(f"{name} ({value:.0f})" for name, value in sorted(found.items()))
-    return Verdict("likely", (COUNTS.name, DEFECTS.name), {"where": where})
+    return Verdict("likely", (LATELY.name, COUNTS.name, DEFECTS.name), {"where": where})
 
 
 SECTION = Section(
@@ -113,7 +113,7 @@ SECTION = Section(
     title="RLS Policy Violations",
     symptoms=(r"violates row-level security", r"\brls\b", r"get_current_tenant_id", r"row security"),
     alerts=("RLSViolations",),
-    probes=(FUNCTION, ROLE, DEFECTS, COUNTS),
+    probes=(FUNCTION, ROLE, DEFECTS, COUNTS, LATELY),
     causes=(
         Cause(
             "role-bypasses-rls",

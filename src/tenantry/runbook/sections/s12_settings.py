@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, LiteralString, cast
 
+from msgspec.structs import replace
+
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Needs, Remedy, Section, Verdict, Verification, rows_of
 from tenantry.runbook.place import Place
 from tenantry.runbook.probes.configuration import CONFIGURATION
+from tenantry.runbook.probes.counts import COUNTS, LATELY
 from tenantry.runbook.probes.isolation import DEFECTS
 from tenantry.runbook.probes.rights import RIGHTS
 
@@ -83,6 +86,23 @@ def _unreadable(facts: Facts) -> Verdict | None:
 
 def _functions(facts: Facts) -> Verdict | None:
     return _rows(facts, "gone", lambda row: str(row["object"]), otherwise=None)
+
+
+def _replaced(facts: Facts) -> Verdict | None:
+    return _rows(facts, "replaced", lambda row: str(row["object"]), otherwise=None)
+
+
+def _closed(facts: Facts) -> Verdict | None:
+    return _rows(facts, "closed", lambda row: f"{row['policy']} on {row['object']}")
+
+
+def _partial(facts: Facts) -> Verdict | None:
+    """Who wrote the table may have meant it so; while calls fail it is worth a look."""
+    errors = facts.table(LATELY.name, "errors") or facts.table(COUNTS.name, "errors")
+    if not any(name.endswith("/server") for name in errors):
+        return None
+    found = _rows(facts, "partial", lambda row: f"{row['privileges']} on {row['object']}")
+    return None if found is None else replace(found, confidence="likely", probes=(RIGHTS.name, LATELY.name))
 
 
 def _owners(facts: Facts) -> Verdict | None:
@@ -182,7 +202,7 @@ def _commits_alone(values: dict[str, Any]) -> bool:
 BY_HAND = Remedy("close-hole", "M", "{sql}", "owner", "Then: tenantry verify.", who="L2")
 PUSH_AGAIN = Remedy(
     "push-again", "A", "tenantry db push", "owner", "Puts back what the register of policies has. Tell L2: somebody changed it.", hands.push,
-    Verification(RIGHTS.name, "as it was made", _gone("policies", "defaults", "gone"), 15.0), "L2",
+    Verification(RIGHTS.name, "as it was made", _gone("policies", "defaults", "gone", "replaced"), 15.0), "L2",
 )  # fmt: skip
 
 SECTION = Section(
@@ -190,7 +210,7 @@ SECTION = Section(
     title="Rights and Settings",
     symptoms=(r"permission denied", r"not permitted to log in", r"must be owner", r"statement timeout", r"canceling statement"),
     alerts=(),
-    probes=(RIGHTS, CONFIGURATION, DEFECTS),
+    probes=(RIGHTS, CONFIGURATION, DEFECTS, LATELY),
     causes=(
         Cause("role-shut-out", "A role of Tenantry cannot sign in: {what}.", _logins, _again("let-role-in", ("logins",), "Find out who shut it out, and why."), SHUT_OUT),
         Cause(
@@ -203,6 +223,11 @@ SECTION = Section(
         Cause("grant-lost-of-ops", "The doctor may not read what it should: {what}.", _unreadable,
               Remedy("grant-ops", "M", "tenantry db push; tenantry doctor --superuser-url URL", "superuser")),
         Cause("function-missing", "Functions of Tenantry are gone: {what}.", _functions, PUSH_AGAIN, CALLS),
+        Cause("function-replaced", "Functions of the seal were replaced, and no migration did it: {what}.", _replaced, PUSH_AGAIN, CALLS, kind="rls_breach"),
+        Cause("policy-closed", "A restrictive policy that nobody declared lets no row through: {what}.", _closed,
+              _again("drop-closed", ("closed",), "Find out who made it.")),
+        Cause("privilege-missing", "Calls fail, and platform may not do all with a table: {what}.", _partial,
+              _again("grant-privilege", ("partial",), "If whoever wrote the table did not mean it so."), frozenset({"procedure-fails"})),
         Cause("policy-altered", "Policies hold for another role or command than was declared: {what}.", _policies, PUSH_AGAIN, kind="rls_breach"),
         Cause("owner-changed", "Tables belong to somebody else: {what}.", _owners, _again("own-again", ("owners",), "The owner of a table may switch row security off.")),
         Cause("tenant-default-missing", "tenant_id has no default any more, so that inserts fail: {what}.", _defaults, PUSH_AGAIN, CALLS),
