@@ -114,6 +114,26 @@ async def elsewhere(ctx: Ctx) -> int:
     return await shelves.count(ctx)
 
 
+@items.query
+def left(ctx: Ctx) -> Statement[list[Item]]:
+    text = "select i.id, o.title, i.sold_at from items i left join items o on o.sold_at > i.sold_at"
+    return ctx.db.all(Item, text)
+
+
+@items.query
+def left_but_there(ctx: Ctx) -> Statement[list[Item]]:
+    text = (
+        "select i.id, o.title, o.sold_at from items i left join items o on o.sold_at > i.sold_at where o.id is not null"
+    )
+    return ctx.db.all(Item, text)
+
+
+@items.query
+def left_of_null(ctx: Ctx) -> Statement[list[Strict]]:
+    text = "select i.id, i.sold_at from items i left join items o on o.sold_at > i.sold_at"
+    return ctx.db.all(Strict, text)
+
+
 async def helper(ctx: Ctx) -> int:
     return await ctx.db.one(int, "select count(*) from itmes")
 

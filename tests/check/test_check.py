@@ -58,6 +58,8 @@ def test_every_mistake_is_found_without_a_request(database: Database) -> None:
         "items.short": "SQL_TYPE",
         "items.paged": "PAGE_ORDER",
         "items.ordered": "SQL_REFUSED",
+        "items.left": "ROW_NULL",
+        "items.leftOfNull": "ROW_NULL",
         "count": "SQL_REFUSED",
         "helper": "MIGRATION_MISSING",
     }
@@ -70,6 +72,8 @@ def test_every_mistake_is_found_without_a_request(database: Database) -> None:
     assert findings["items.row"][1].endswith("Item needs title, the statement gives id, sold_at.")
     assert 'table "orders" does not exist here; migrations/0002_orders.sql makes it' in findings["items.missing"][1]
     assert "colour" in findings["items.literal"][1]
+    assert findings["items.left"][1] == "title is null where the outer join finds no items, and Item.title may not be."
+    assert findings["items.leftOfNull"][1] == "items.sold_at may be null, and Strict.sold_at is not."
     assert 'column "sise" does not exist. Table items has "size".' in findings["items.ordered"][1]
     assert "check/shelves.py:9" in findings["count"][1]
     assert [one.procedure for one in unseen] == ["items.hidden"]

@@ -7,6 +7,7 @@ Nothing runs: PostgreSQL parses and describes. A connection as role platform is 
 
 from __future__ import annotations
 
+import json
 import re
 import types
 import typing
@@ -147,7 +148,8 @@ class Judge:
         sources = {
             name: self.columns.get((described.ftable(i), described.ftablecol(i))) for i, (name, _) in enumerate(columns)
         }
-        yield from self._fields(found, sources, columns, is_joined=_has_outer_join(text))
+        nulled = self._nulled(text, [name for name, _ in columns]) if _has_outer_join(text) else frozenset[str]()
+        yield from self._fields(found, sources, columns, nulled)
         if order:
             tables = {name: described.ftable(i) for i, (name, _) in enumerate(columns)}
             yield from self._order(found, order, sources, tables)
@@ -165,6 +167,21 @@ class Judge:
                 raise error
         return result
 
+    def _nulled(self, text: str, names: list[str]) -> frozenset[str] | None:
+        """Columns that an outer join may fill with null, by the plan; None where there is no plan (before PostgreSQL 16).
+
+        As the planner sees it: `where right.id is not null` makes an inner join of it.
+        """
+        result = self.connection.pgconn.exec_(b"explain (generic_plan, verbose, format json) " + text.encode())
+        if int(result.status) == _FATAL or result.ntuples != 1:
+            return None
+        plan: dict[str, Any] = json.loads(result.get_value(0, 0))[0]["Plan"]
+        given: list[str] = plan.get("Output", [])
+        if len(given) != len(names):
+            return None
+        filled = frozenset(_filled(plan))
+        return frozenset(name for name, output in zip(names, given, strict=True) if output in filled)
+
     # ------------------------------------------------------------------ parameters and columns
 
     def _parameters(self, found: Found, described: Any) -> Iterator[Finding]:
@@ -181,7 +198,7 @@ class Judge:
                 yield Finding("error", error.code, found.procedure, found.where, error.message, error.advice)
 
     def _fields(
-        self, found: Found, sources: dict[str, Column | None], columns: list[tuple[str, int]], *, is_joined: bool
+        self, found: Found, sources: dict[str, Column | None], columns: list[tuple[str, int]], nulled: frozenset[str] | None
     ) -> Iterator[Finding]:  # fmt: skip
         fields = fields_of(found.type)
         name = getattr(found.type, "__name__", str(found.type))
@@ -198,7 +215,12 @@ class Judge:
             if column is None or column.kind not in "rp":
                 continue
             thing = f"{name}.{field}" if fields_of(found.type) is not None else name
-            if not is_joined and not column.not_null and not _takes_none(kind):
+            if nulled is not None and field in nulled and not _takes_none(kind):
+                yield Finding(
+                    "error", "ROW_NULL", found.procedure, found.where, f"{field} is null where the outer join finds no {column.table}, and {thing} may not be.",
+                    "Annotate it | None, or join without left, right or full.",
+                )  # fmt: skip
+            elif nulled is not None and not column.not_null and not _takes_none(kind):
                 yield Finding(
                     "error", "ROW_NULL", found.procedure, found.where, f"{column.table}.{column.name} may be null, and {thing} is not.",
                     f"Annotate it | None, or: alter table {column.table} alter {column.name} set not null",
@@ -269,6 +291,15 @@ def _literals(kind: Any) -> frozenset[str]:
         if get_origin(arm) is typing.Literal:
             return frozenset(one for one in get_args(arm) if isinstance(one, str))
     return frozenset()
+
+
+def _filled(plan: dict[str, Any]) -> Iterator[str]:
+    """Expressions of a plan that come from the side of a join that may have no row."""
+    side = {"Left": ("Inner",), "Right": ("Outer",), "Full": ("Inner", "Outer")}.get(plan.get("Join Type", ""), ())
+    for child in plan.get("Plans", []):
+        if child.get("Parent Relationship") in side:
+            yield from child.get("Output", [])
+        yield from _filled(child)
 
 
 def _has_outer_join(text: str) -> bool:
