@@ -229,7 +229,9 @@ class Exchange(Visit):
             *self.cors,
         ]
         caching = self.caching()
-        if caching is not None and not any(name == b"cache-control" for name, _ in self.reply_headers):
+        if caching is not None and not (
+            self.reply_headers and any(name == b"cache-control" for name, _ in self.reply_headers)
+        ):
             headers.append(caching)
         if retry:
             headers.append(RETRY_AFTER)

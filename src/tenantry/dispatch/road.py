@@ -129,6 +129,7 @@ class Place:
         self.is_plain = self.codec.is_plain
         self.is_development = is_development if mount.development is None else mount.development
         self.max_body_bytes = mount.max_body_bytes or max_body_bytes
+        self.whole = Intake(self.max_body_bytes)
         self.limits = Limits(
             max_batch=mount.max_batch or max_batch,
             allow_batch=mount.batching,
@@ -144,9 +145,13 @@ class Place:
 
     def intake(self, path: str, headers: Headers, procedures: Mapping[str, Procedure[..., Any]]) -> Intake:
         """How the body of a request is taken."""
-        content_type = next((value for name, value in headers if name == b"content-type"), b"")
-        if not is_streamed(content_type):
-            return Intake(self.max_body_bytes)
+        for name, content_type in headers:
+            if name == b"content-type":
+                if content_type != b"application/json" and is_streamed(content_type):
+                    break
+                return self.whole
+        else:
+            return self.whole
         procedure = procedures.get(path[len(self.prefix) :])
         own = None if procedure is None else procedure.max_bytes
         return Intake(own or self.max_body_bytes, is_streamed=True)

@@ -177,9 +177,10 @@ class HttpProtocol(asyncio.Protocol):
         self._count(len(url))
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
-        self._count(len(name) + len(value))
-        if len(self.headers) > self.limits.max_headers:
+        headers, limits = self.headers, self.limits
+        headers.append((name.lower(), value))
+        self.header_bytes += len(name) + len(value)
+        if self.header_bytes > limits.max_header_bytes or len(headers) > limits.max_headers:
             raise _Refused(HEADERS_TOO_LARGE)
 
     def _count(self, size: int) -> None:
