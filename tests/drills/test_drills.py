@@ -16,6 +16,7 @@ from tenantry.drills.perform import judge
 from tenantry.drills.proxy import Proxy
 from tenantry.drills.report import NOT_DRILLED, fresh
 from tenantry.drills.stage import Stage
+from tenantry.drills.wire import Provider, fetch
 from tenantry.ops.alerts import RULES
 from tenantry.runbook import sections
 
@@ -130,3 +131,26 @@ def test_one_drill_from_fault_to_healthy(tmp_path: Path):
     assert (found["cause"], found["rank"], found["repaired_by"]) == ("policy-missing", 1, "--approve push")
     assert "HealthCheckFailing" in found["alert_seconds"]
     assert found["page_seconds"] is not None
+
+
+def test_a_drill_that_this_machine_cannot_run_says_why():
+    report = fresh(1)
+    report.outcomes.append(
+        Outcome(29, "disk-full", "the disk is full", skipped="a small disk is mounted by root, on Linux")
+    )
+    text = page(report, drills())
+    assert "- 29 (`disk-full`): a small disk is mounted by root, on Linux." in text
+    assert "| 29 |" not in text
+
+
+async def test_the_provider_describes_itself_and_refuses_a_bad_code():
+    provider = Provider()
+    await provider.start()
+    try:
+        status, body = await fetch(provider.port, "/.well-known/openid-configuration")
+        assert (status, json.loads(body)["token_endpoint"]) == (200, f"http://127.0.0.1:{provider.port}/token")
+        assert await fetch(provider.port, "/token", body=b"{}") == (400, b'{"error": "invalid_grant"}')
+    finally:
+        await provider.stop()
+    with pytest.raises(OSError):
+        await fetch(provider.port, "/token", body=b"{}")

@@ -194,7 +194,7 @@ async def _repair(stage: Stage, drill: Drill, outcome: Outcome) -> float | None:
         words = " ".join(arguments[:2])
         outcome.repaired_by = words if is_repaired else f"{words} failed ({' '.join(why.split())}); fault removed"
     ended = time.monotonic()
-    if is_repaired and not await _is_healthy(stage, ended + HEAL_SECONDS / 2):
+    if is_repaired and not await _is_healthy(stage, ended + HEAL_SECONDS / 4):
         outcome.repaired_by += ", not healthy; fault removed"
         is_repaired = False
     healed = time.monotonic() - ended

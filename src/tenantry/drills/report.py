@@ -38,7 +38,8 @@ class Report(Struct):
 def fresh(tick: int) -> Report:
     """An empty one, of now and here."""
     at = datetime.now(timezone.utc).isoformat(timespec="seconds")
-    return Report(at, f"{os.cpu_count()} CPUs, {platform.system()}, Python {platform.python_version()}", tick)
+    load = f"load {os.getloadavg()[0]:.1f} at the start"
+    return Report(at, f"{os.cpu_count()} CPUs ({load}), {platform.system()}, Python {platform.python_version()}", tick)
 
 
 def read(path: Path) -> Report:
