@@ -70,6 +70,14 @@ async def perform_all(
                 say(f"   {time.monotonic() - began:.0f} s for all of it")
             except StageFailed as error:
                 outcome = Outcome(drill.number, drill.name, drill.says, faults=[str(error.message)])
+            except (
+                OSError,
+                RuntimeError,
+                psycopg_error(),
+            ) as error:  # one that breaks is a result, and the next one is run
+                outcome = Outcome(
+                    drill.number, drill.name, drill.says, faults=[f"{type(error).__name__}: {error}"[:300]]
+                )
             yield outcome
             if outcome.faults and stage is not None and not await _is_usable(stage):
                 say("the installation is not healthy any more: it is replaced")
@@ -78,6 +86,13 @@ async def perform_all(
     finally:
         if stage is not None:
             await stage.close(is_keeping=is_keeping)
+
+
+def psycopg_error() -> type[Exception]:
+    """The driver's base of errors, imported late."""
+    import psycopg
+
+    return psycopg.Error
 
 
 async def _is_usable(stage: Stage) -> bool:

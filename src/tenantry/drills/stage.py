@@ -32,6 +32,14 @@ from tenantry.settings import DatabaseUrl
 START_SECONDS = 120.0
 CALM_SECONDS = 90.0
 FORGET_SECONDS = 15.0
+RECOVERY_SECONDS = 20.0
+RECOVERS = (
+    "starting up",
+    "recovery mode",
+    "not yet accepting",
+    "closed the connection unexpectedly",
+    "Connection refused",
+)
 SERVED = 200
 _FOREIGN = ("TENANTRY_", "DATABASE_", "AUTH_", "PG", "PM2", "NODE_CHANNEL")
 
@@ -296,12 +304,19 @@ class Stage:
             await connection.close()
 
     async def connect(self, url: DatabaseUrl) -> Any:
-        """A connection that commits each statement."""
+        """A connection that commits each statement; a server that starts or recovers is waited for."""
         import psycopg
 
-        return await psycopg.AsyncConnection.connect(
-            url.reveal(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor, connect_timeout=10
-        )
+        until = time.monotonic() + RECOVERY_SECONDS
+        while True:
+            try:
+                return await psycopg.AsyncConnection.connect(
+                    url.reveal(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor, connect_timeout=10
+                )
+            except psycopg.OperationalError as error:
+                if time.monotonic() > until or not any(sign in str(error) for sign in RECOVERS):
+                    raise
+            await asyncio.sleep(0.2)
 
     def watched(self) -> dict[str, Any]:
         """The watcher's file; {} while there is none."""

@@ -11,6 +11,8 @@ from typing import Any, LiteralString, cast
 from tenantry.runbook.place import Place
 
 SERVICE = "platform-api"
+WAITS, WAIT_SECONDS = 40, 0.5
+"""For another watcher: the supervisor waits up to ten seconds after one that did not live long."""
 
 
 async def manager(place: Place) -> str:
@@ -49,6 +51,27 @@ async def restart_api(place: Place, fields: Mapping[str, Any]) -> str:
     if code != 0:
         raise RuntimeError(output[-500:] or f"{' '.join(command)} ended with {code}")
     return " ".join(command)
+
+
+async def replace_watcher(place: Place, fields: Mapping[str, Any]) -> str:
+    """End a watcher that is stopped or hangs: its supervisor starts another, and no request notices. One without a supervisor: restart."""
+    import psutil
+
+    from tenantry.processes import status
+
+    pid = status(place.settings).get("watcher")
+    try:
+        process = psutil.Process(int(pid)) if pid else None
+        if process is None or "tenantry.processes.watcher" not in " ".join(process.cmdline()):
+            return await restart_api(place, fields)
+        process.kill()
+    except psutil.Error:
+        return await restart_api(place, fields)
+    for _ in range(WAITS):
+        await asyncio.sleep(WAIT_SECONDS)
+        if status(place.settings).get("watcher") not in (None, pid):
+            return f"kill -KILL {pid}; the supervisor started another"
+    return await restart_api(place, fields)
 
 
 async def reload_api(place: Place, fields: Mapping[str, Any]) -> str:

@@ -56,6 +56,14 @@ async def _crash(stage: Stage) -> None:
         os.kill(pid, signal.SIGKILL)
 
 
+def _has_crashed(stage: Stage) -> bool:
+    """The server says so itself; whether a look at health falls into the moment of recovery is chance."""
+    return any(
+        "was terminated by signal 9" in log.read_text("utf-8", "replace")
+        for log in stage.server.status().log.glob("*.log")
+    )
+
+
 async def _nothing(stage: Stage) -> None:
     await stage.release()
 
@@ -97,8 +105,8 @@ DRILLS = (
     Drill(2, "check-stuck", "SIGSTOP to the back ends that health looks with", _stop_checks, _nothing, is_worse,
           quiet=("DatabaseUnavailable",), causes=("backend-stopped",)),
     Drill(3, "server-ended", "pg_ctl stop -m immediate", _end, _start, is_down, OUTAGE, pages=True, causes=("server-not-running",)),
-    Drill(4, "backend-killed", "kill -9 of a back end: the whole server recovers", _crash, _nothing, is_down, quiet=("DatabaseUnavailable",),
-          heals_alone=True),
+    Drill(4, "backend-killed", "kill -9 of a back end: the whole server recovers", _crash, _nothing, None, quiet=("DatabaseUnavailable",),
+          symptom=_has_crashed, heals_alone=True),
     Drill(17, "connections-limited", "alter role platform connection limit 1", _limit, _unlimit, None, {"HighErrorRate": 60.0}, pages=True,
           causes=("server-full",)),
     Drill(18, "connections-refused", "alter database platform allow_connections false", _close, _open, is_down, OUTAGE, pages=True,

@@ -61,10 +61,10 @@ SECTION = Section(
             Remedy(
                 "restart-watcher",
                 "S",
-                "pm2 restart platform-api",
+                "kill -KILL {pid}   # of the watcher: its supervisor starts another, and no request notices",
                 "none",
-                "Beside a stock ASGI server: tenantry watch.",
-                hands.restart_api,
+                "Where there is no supervisor: pm2 restart platform-api; beside a stock ASGI server: tenantry watch.",
+                hands.replace_watcher,
                 Verification(WATCHER.name, "it writes", lambda v: not v.get("late") and not v.get("stopped"), 60.0),
                 most_an_hour=3,
             ),
