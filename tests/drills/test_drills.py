@@ -55,6 +55,7 @@ def outcome(**over: object) -> Outcome:
     [
         ({}, None),
         ({"alert_seconds": {}}, "RLSViolations did not fire"),
+        ({"rank": 3}, "the doctor named rows-refused in place 3 only"),
         ({"rank": None, "cause": "other"}, "the doctor did not name rows-refused, but other"),
         ({"healed_seconds": None}, "it did not become healthy again"),
         ({"others_lost": 2}, "2 requests of a tenant that it does not meet were lost"),

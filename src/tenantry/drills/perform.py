@@ -255,6 +255,8 @@ def judge(drill: Drill, outcome: Outcome) -> None:
         faults.append("nobody was paged")
     if drill.causes and outcome.rank is None:
         faults.append(f"the doctor did not name {' or '.join(drill.causes)}, but {outcome.cause or 'nothing'}")
+    if drill.causes and (outcome.rank or 0) > 1:
+        faults.append(f"the doctor named {outcome.cause} in place {outcome.rank} only")
     if outcome.healed_seconds is None:
         faults.append("it did not become healthy again")
     if drill.spares_others and outcome.others_lost:

@@ -96,7 +96,8 @@ def page(report: Report, known: Sequence[Drill]) -> str:
         )
     run = {one.number for one in report.outcomes}
     waiting = [drill for drill in known if drill.number not in run]
-    lines += ["", "## Not drilled", ""]
+    if NOT_DRILLED or waiting or any(one.skipped for one in report.outcomes):
+        lines += ["", "## Not drilled", ""]
     lines += [f"- {number}: {why}." for number, why in sorted(NOT_DRILLED.items())]
     lines += [f"- {one.number} (`{one.name}`): {one.skipped}." for one in report.outcomes if one.skipped]
     lines += [f"- {drill.number} (`{drill.name}`): there is a drill, and this run left it out." for drill in waiting]

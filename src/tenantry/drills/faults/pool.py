@@ -36,7 +36,7 @@ async def _release(stage: Stage) -> None:
 
 DRILLS = (
     Drill(15, "pool-held", "every connection of the pool runs pg_sleep(300)", _hold, _release, is_worse, {"ConnectionPoolHigh": 75.0},
-          causes=("pool-busy", "statement-runs-long")),
+          causes=("pool-busy", "statement-runs-long", "statement-slow")),
     Drill(16, "transactions-open", "transactions are left open", _leave_open, _release, is_worse, {"ConnectionPoolHigh": 75.0},
           causes=("transactions-left-open",), wait_seconds=12.0),
     Drill(19, "table-locked", "lock table notes in access exclusive mode", _lock, _release, None, {"HighErrorRate": 300.0}, pages=True,

@@ -79,7 +79,7 @@ DRILLS = (
           causes=("auth-secret-doubled", "setting-doubled"), spares_others=True, wait_seconds=2.0),
     Drill(31, "channel-deaf", "the first pager answers 500 while a policy is missing", _deaf, _hear, is_unsound, UNSOUND,
           causes=("policy-missing",), symptom=_second_got_it),
-    Drill(32, "processes-killed", "kill -9 of the worker and of the watcher", _kill, _release, None, symptom=_is_replaced, heals_alone=True),
+    Drill(32, "processes-killed", "kill -9 of the worker and of the watcher", _kill, _release, None, symptom=_is_replaced, heals_alone=True, wait_seconds=4.0),
     Drill(33, "watcher-stopped", "SIGSTOP to the watcher: the heartbeat ends", _stop_watcher, _release, None, symptom=_beats_no_more,
           causes=("watcher-silent",), spares_others=True),
 )  # fmt: skip

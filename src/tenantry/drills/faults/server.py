@@ -106,7 +106,7 @@ DRILLS = (
           quiet=("DatabaseUnavailable",), causes=("backend-stopped",)),
     Drill(3, "server-ended", "pg_ctl stop -m immediate", _end, _start, is_down, OUTAGE, pages=True, causes=("server-not-running",)),
     Drill(4, "backend-killed", "kill -9 of a back end: the whole server recovers", _crash, _nothing, None, quiet=("DatabaseUnavailable",),
-          symptom=_has_crashed, heals_alone=True),
+          symptom=_has_crashed, heals_alone=True, wait_seconds=4.0),
     Drill(17, "connections-limited", "alter role platform connection limit 1", _limit, _unlimit, None, {"HighErrorRate": 60.0}, pages=True,
           causes=("server-full",)),
     Drill(18, "connections-refused", "alter database platform allow_connections false", _close, _open, is_down, OUTAGE, pages=True,

@@ -251,6 +251,7 @@ SECTION = Section(
                 hands.reload_api,
                 Verification(COUNTS.name, "the pool is below 80 %", _is_free, 30.0),
             ),
+            frozenset({"procedure-fails", "procedure-slow"}),
         ),
         Cause(
             "pooler-full",
