@@ -202,7 +202,7 @@ class WebSocket(Visit):
         procedure = self.road.procedures.get(message.path)
         error: RpcError | None = None
         if procedure is None or procedure.type != message.method:
-            error = NotFound(f'No procedure found on path "{message.path}"')
+            error = NotFound(f'No "{message.method}"-procedure on path "{message.path}"')
         limits = self.place.mount.ws
         is_subscription = message.method == "subscription"
         if is_subscription and message.id in self.subscriptions:

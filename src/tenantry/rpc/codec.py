@@ -56,6 +56,8 @@ class Codec:
 
     def resumed(self, procedure: Procedure[..., Any], raw: bytes | Raw | None, last_event_id: str) -> tuple[Any, ...]:
         """The arguments of a subscription that goes on after an id: merged into an object, or making one of nothing."""
+        if not procedure.takes_input:
+            return ()
         value = self.loaded(raw)
         if value is None or value is msgspec.UNSET:
             value = {"lastEventId": last_event_id}
@@ -108,6 +110,8 @@ class SuperJson(Codec):
         return self.superjson.dumps(value)
 
     def arguments(self, procedure: Procedure[..., Any], raw: bytes | Raw | None) -> tuple[Any, ...]:
+        if not procedure.takes_input:
+            return ()  # nothing reads it, so nothing finds fault with it
         return procedure.input.take(self.loaded(raw))
 
     def taken(self, procedure: Procedure[..., Any], value: Any) -> tuple[Any, ...]:
