@@ -140,6 +140,7 @@ TABLE = {
         ({"server_connections": {"groups": [], "role_read_only": True}}, "database-read-only"),
         ({"lock_waits": {"waits": [{"waiter": 1, "blocker": 0, "age": None, "waited": 2.0}], "strong": [], "prepared": [{"gid": "g", "owner": "o", "age": 5.0, "tables": 1}]}}, "prepared-transaction-left"),
         ({"lock_waits": {"waits": [], "strong": [{**STRONG, "age": 40.0}], "prepared": []}, "counts": SLOW}, "lock-blocker"),
+        ({"lock_waits": {"waits": [], "strong": [STRONG], "prepared": []}, "counts": FAILING}, "lock-blocker"),
         ({"configuration": {"outside": {"standbys": "ghost", "listening": 0}}, "counts": SLOW}, "standby-missing"),
         ({"configuration": {"outside": {"is_failing": True, "failed": 3, "failed_wal": "0001"}}}, "archiving-fails"),
         ({"configuration": {"most": 20, "reserved": 3, "wanted": 52}}, "pools-exceed-server"),

@@ -103,7 +103,9 @@ def _blocker(facts: Facts) -> Verdict | None:
 
 def _alone(facts: Facts) -> Verdict | None:
     """A whole table for itself, for longer than any request waits: whoever wanted it has given up, or comes in a moment."""
-    held = [row for row in facts.rows(WAITS.name, "strong") if (row["age"] or 0) > HELD_SECONDS]
+    is_failing = any(name.endswith("/server") for name in facts.table(COUNTS.name, "errors"))
+    least = WAIT_SECONDS if is_failing else HELD_SECONDS
+    held = [row for row in facts.rows(WAITS.name, "strong") if (row["age"] or 0) > least]
     if not held:
         return None
     first = held[0]
