@@ -292,6 +292,19 @@ async def test_an_account_is_added_to_who_began_it_and_to_nobody_else(
     assert database.value("select count(*) from auth_accounts where provider = 'microsoft-entra-id'") == 0
 
 
+async def test_a_person_sees_the_id_under_which_log_and_trail_have_the_reason(
+    app: Tenantry, provider: Provider, database: Database
+) -> None:
+    await provider.control(user=person("ann"), fault="nonce")
+    browser = Browser(app)
+    answer = await sign_in(browser)
+    id_ = answer.header("x-request-id")
+    assert id_ and id_ in (await browser.fetch(answer.location)).text
+    assert database.value("select request_id from audit_log where action = 'sign_in_failed'") == id_
+    browser.jar["authjs.trouble"] = "<b>evil</b>"
+    assert "evil" not in (await browser.fetch(answer.location)).text
+
+
 async def test_signing_in_again_kills_the_old_token(app: Tenantry, provider: Provider) -> None:
     await provider.control(user=person("ann"))
     browser = Browser(app)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timezone
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from tenantry.cli.auth_secret import needs_rotation, rotated_text
+from tenantry.cli.auth_secret import rotated_text
 from tenantry.cli.main import main
 from tenantry.errors import SettingsFaulty
 from tenantry.settings import Secret, Settings
@@ -42,21 +42,19 @@ def test_the_file_keeps_all_else_and_one_line_of_each(text: str) -> None:
     assert values(dropped) == {"A": "1", "B": "2", "AUTH_SECRET": NEW}
 
 
-def test_the_command_edits_in_place_and_reminds(
+def test_the_command_edits_in_place(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
     env = tmp_path / ".env"
     env.write_text(f"AUTH_SECRET={OLD}\n")
     env.chmod(0o644)
-    assert needs_rotation(env, date(2026, 3, 4))
     assert main(["secret", "rotate"]) == 0
     assert env.stat().st_mode & 0o777 == 0o600
     found = values(env.read_text())
     assert found["AUTH_SECRET_PREVIOUS"] == OLD
     assert len(found["AUTH_SECRET"]) >= 43
     assert found["AUTH_SECRET"] not in capsys.readouterr().out
-    assert not needs_rotation(env, datetime.now(timezone.utc).date())
     assert [p.name for p in tmp_path.iterdir()] == [".env"]
     monkeypatch.setenv("AUTH_SECRET", OLD)
     assert main(["secret", "rotate"]) == 1
@@ -127,3 +125,49 @@ def test_auth_js_older_names_are_read() -> None:
     assert settings.auth_secret is not None
     assert settings.auth_secret.reveal() == OLD
     assert settings.auth_url == "https://app.example/api/auth"
+
+
+async def test_a_rotation_stands_in_the_trail_once_and_its_age_is_known(
+    database: Database, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def upkeep(app: object):
+        return app._state.dispatcher.road.auth.upkeep  # pyright: ignore[reportAttributeAccessIssue]
+
+    rotations = "select count(*) from audit_log where action = 'secret_rotated'"
+    async with signing_in(database, tmp_path) as app:
+        assert await upkeep(app).note_secret() == 0
+        assert database.value(rotations) == 0  # the first one is no rotation
+    rotated = {"auth_secret": Secret(NEW), "auth_secret_previous": Secret(SECRET)}
+    async with signing_in(database, tmp_path, **rotated) as app, signing_in(database, tmp_path, **rotated) as other:
+        for _ in range(2):
+            await upkeep(app).note_secret()
+            await upkeep(other).note_secret()
+        assert database.value(rotations) == 1
+        database.admin.execute("update tenantry.auth_secrets set since = since - interval '91 days'")
+        assert await upkeep(app).note_secret() == 91
+    assert "tenantry secret rotate" in caplog.text
+    dump = str(database.admin.execute("select * from tenantry.auth_secrets").fetchall())
+    assert NEW not in dump and SECRET not in dump
+
+
+async def test_the_doctor_reminds_of_the_quarter_and_of_the_old_one(database: Database, tmp_path: Path) -> None:
+    import asyncio
+
+    from tenantry.auth.seal import mark_of
+    from tests.runbook.test_faults import looked, place_of
+
+    over = {"auth_secret": Secret(NEW), "auth_secret_previous": Secret(SECRET), "home": tmp_path}
+
+    def found(age: str | None) -> set[str]:
+        if age is not None:
+            database.admin.execute("delete from tenantry.auth_secrets")
+            database.admin.execute(
+                f"insert into tenantry.auth_secrets values ('{mark_of(NEW.encode())}', now() - interval '{age}')"
+            )
+        return {f.cause for f in looked(place_of(database, **over), "authentication-failures").findings}
+
+    ours = {"auth-secret-old", "auth-secret-previous"}
+    assert await asyncio.to_thread(found, None) & ours == set()
+    assert await asyncio.to_thread(found, "1 hour") & ours == set()
+    assert await asyncio.to_thread(found, "2 days") & ours == {"auth-secret-previous"}
+    assert await asyncio.to_thread(found, "91 days") & ours == ours

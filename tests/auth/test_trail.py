@@ -117,6 +117,41 @@ async def test_retention_takes_whole_batches_and_the_rest_stays_provable(
     assert [line["action"] for line in exported] == ["late", "audit_pruned"]
 
 
+async def test_the_trail_is_searched_by_what_who_when_and_page_by_page(database: Database, tmp_path: Path) -> None:
+    async with signing_in(database, tmp_path, tenant_sign_up="anyone") as app:
+        ann = await owner_of(app, tmp_path, "acme")
+        for n in range(5):
+            await ann.call("invitations.create", {"email": f"p{n}@acme.example"}, mutation=True)
+        bob = await join(app, tmp_path, ann, "bob@acme.example", "admin")
+        await bob.call("invitations.create", {"email": "cat@acme.example"}, mutation=True)
+
+        async def found(**narrowed: Any) -> list[str]:
+            page = await ann.call("audit.list", narrowed)
+            return [line["subject"] for line in page["items"] if line["action"] == "invite_created"]
+
+        who = {u["email"]: u["id"] for u in (await ann.call("users.list"))["items"]}
+        him = str(database.value("select identity_id from users where id = $1", who["bob@acme.example"]))
+        assert await found(action="invite_created", identityId=him) == ["cat@acme.example"]
+        assert await found(subject="p3@acme.example") == ["p3@acme.example"]
+        middle = database.value("select at from audit_log where subject = 'p2@acme.example'").isoformat()
+        assert await found(until=middle) == ["p1@acme.example", "p0@acme.example"]
+        assert (await found(since=middle))[-1] == "p2@acme.example"
+        assert await found(action="nothing") == []
+        seen: list[str] = []
+        after = None
+        while True:
+            page = await ann.call("audit.list", {"limit": 2, **({"after": after} if after else {})})
+            seen += [line["id"] for line in page["items"]]
+            after = page["nextCursor"]
+            if after is None:
+                break
+        assert (
+            len(seen)
+            == len(set(seen))
+            == database.value("select count(*) from audit_log where tenant_id = (select id from tenantry.tenants)")
+        )
+
+
 async def test_every_act_has_its_sender_whichever_way_it_came(database: Database, tmp_path: Path) -> None:
     async with signing_in(database, tmp_path, tenant_sign_up="anyone", trusted_proxies="10.0.0.0/8") as app:
         ann = await owner_of(app, tmp_path, "acme")

@@ -104,6 +104,8 @@ TABLE = {
         ({"distance": {"trip_ms": 1.0, "skew_seconds": 7200.0}}, "clock-differs"),
         ({"auth_secret": {"is_set": False, "has_provider": True, "is_production": True}}, "auth-secret-missing"),
         ({"auth_secret": {"is_set": True, "differs": True, "workers": 2}}, "auth-secret-differs"),
+        ({"secret_age": {"seconds": 91 * 86_400.0, "has_previous": False}}, "auth-secret-old"),
+        ({"secret_age": {"seconds": 2 * 86_400.0, "has_previous": True}}, "auth-secret-previous"),
         ({"dotenv": {"doubled": [{"name": "AUTH_SECRET", "lines": [3, 9], "differ": True}]}}, "auth-secret-doubled"),
         ({"dotenv": {"doubled": [{"name": "PORT", "lines": [1, 2], "differ": True}]}}, "setting-doubled"),
         ({"providers": {"providers": [{"id": "google", "up": False, "words": "no answer"}]}}, "provider-down"),

@@ -129,6 +129,11 @@ class Accounts:
         rows = await self.pool.fetch("select tenantry.audit_seal()")
         return rows[0][0]
 
+    async def secret_in_use(self, mark: str) -> float:
+        """Note that the secret of this mark signs; the seconds for which it has."""
+        rows = await self.pool.fetch("select extract(epoch from tenantry.secret_in_use($1))::float8", mark)
+        return rows[0][0]
+
     async def clean(self, most: int) -> int:
         """Delete what is over, of each kind at most so many; how many of the kind that had most."""
         rows = await self.pool.fetch("select tenantry.clean_sign_in($1::text::integer)", str(most))

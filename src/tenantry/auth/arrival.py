@@ -26,7 +26,7 @@ def arrived(sign_in: SignIn, visit: Visit, signed_in: SignedIn, token: str, url:
     """Where a sign-in ends: on with the session, or the page that says why not."""
     if signed_in.outcome not in ("ok", "linked") or signed_in.expires is None:
         log.warning("sign-in refused: %s, %s (request %s)", signed_in.outcome, signed_in.reason, visit.request_id)
-        return sign_in.error(visit, signed_in.outcome)
+        return sign_in.failed(visit, signed_in.outcome)
     welcome = sign_in.configuration.pages.new_user
     if signed_in.is_new and welcome:
         url = f"{visit.origin + welcome if welcome.startswith('/') else welcome}?callbackUrl={quote(url, safe='')}"

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from datetime import datetime, timezone
 
 SESSION, CSRF, CALLBACK, FLOW = "session-token", "csrf-token", "callback-url", "flow."
+TROUBLE, TROUBLE_SECONDS = "trouble", 120
+"""The id of the request that failed, for the page that tells of it: the log and the trail have it too."""
 MOST_FLOWS = 5
 FLOW_SECONDS = 900
 _CHUNK = re.compile(r"\.\d{1,3}\Z")

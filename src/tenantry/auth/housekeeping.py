@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from tenantry.auth.credential import KEY_PREFIX
+from tenantry.auth.seal import mark_of
 from tenantry.errors import TenantryError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ CLEAN_SECONDS = 3600.0
 CLEAN_BATCH = 1000
 MOST_BATCHES = 200
 USES_SECONDS = 60.0
+SECRET_SECONDS = 4.0
+REMIND_DAYS = 90
 MOST_KEYS = 10_000
 """Keys that one worker notes in a minute; more are noted the next time that they come by."""
 
@@ -34,8 +37,10 @@ MOST_KEYS = 10_000
 class Housekeeping:
     """The tasks of one worker."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, secret: bytes | None = None) -> None:
+        """`secret` is the one that signs."""
         self.accounts = accounts
+        self.secret = secret
         self._used: set[bytes] = set()
         self._tasks = [
             asyncio.get_running_loop().create_task(self._again(what, seconds, name))
@@ -45,6 +50,26 @@ class Housekeeping:
                 (self.write_uses, USES_SECONDS, "the keys' last use was not noted"),
             )
         ]
+        if secret is not None:
+            self._tasks.append(asyncio.get_running_loop().create_task(self._look_after_secret()))
+
+    async def _look_after_secret(self) -> None:
+        """Soon after the start, since a rotation is followed by one; then each day, for the reminder."""
+        await asyncio.sleep(SECRET_SECONDS * (0.5 + random.random()))  # noqa: S311 - jitter is no secret
+        with contextlib.suppress(TenantryError):
+            await self.note_secret()
+        await self._again(self.note_secret, 86_400.0, "the secret's age is not known")
+
+    async def note_secret(self) -> int:
+        """Note since when the secret signs, and remind of its rotation; its age in days."""
+        if self.secret is None:
+            return 0
+        days = int(await self.accounts.secret_in_use(mark_of(self.secret)) // 86_400)
+        if days > REMIND_DAYS:
+            log.warning(
+                "AUTH_SECRET has signed for %d days; change it: tenantry secret rotate && tenantry reload", days
+            )
+        return days
 
     async def _again(self, what: Callable[[], Awaitable[int]], seconds: float, failed: str) -> None:
         """Each at a moment of its own, so that workers that start together do not ask together."""

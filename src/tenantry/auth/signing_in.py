@@ -41,7 +41,7 @@ async def page(sign_in: SignIn, visit: Visit) -> Answer:
         await client.learn_form_origin()
     token, line = sign_in.csrf_token(visit)
     nonce = secrets.token_urlsafe(16)
-    html = pages.sign_in(sign_in.configuration, nonce, BASE, token, callback, error, visit.request_id)
+    html = pages.sign_in(sign_in.configuration, nonce, BASE, token, callback, error, sign_in.request_told(visit))
     answer = sign_in.page(visit, html, nonce, csrf_cookie=line)
     sign_in.keep_callback(answer, visit, callback)
     return answer
@@ -129,7 +129,7 @@ async def _refused(sign_in: SignIn, visit: Visit, reason: str, code: str = "OAut
     log.warning("sign-in by %s refused: %s (request %s)", provider.id if provider else "?", reason, visit.request_id)
     if not await sign_in.wait(visit, [("callback", *FAILED_CALLBACKS, 1)]):
         await sign_in.accounts.note("sign_in_failed", reason, visit.note())
-    return sign_in.error(visit, code)
+    return sign_in.failed(visit, code)
 
 
 async def _come_back(sign_in: SignIn, visit: Visit, made: Flow | None) -> Answer:

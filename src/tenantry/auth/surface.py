@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import secrets
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -32,6 +33,7 @@ from tenantry.signals import Signals
 log = logging.getLogger("tenantry.auth")
 Respond = Callable[[int, bytes, Headers], None]
 Action = Callable[["SignIn", Visit], Awaitable[Answer]]
+REQUEST_ID = re.compile(r"[0-9a-f-]{1,40}")
 ON_ERROR_PAGE = frozenset({"AccessDenied", "Verification", "Configuration"})
 
 
@@ -51,7 +53,7 @@ class SignIn:
         }
         self._running: set[asyncio.Task[None]] = set()
         self.failing = Failing(accounts, is_on=configuration.has_limits)
-        self.upkeep = Housekeeping(accounts)
+        self.upkeep = Housekeeping(accounts, configuration.secrets[0] if configuration.secrets else None)
 
     def _report(self, provider: str, is_up: bool) -> None:
         """From worker threads: counters are the loop's."""
@@ -251,6 +253,22 @@ class SignIn:
         """The mail with the invitation's link."""
         await self.post.send(invited.mail(own, to, tenant, role, token, self.configuration.theme_name))
 
+    def failed(self, visit: Visit, code: str) -> Answer:
+        """As `error`, and the page that follows names this request, whose reason stands in the log and in the trail."""
+        answer = self.error(visit, code)
+        if not visit.wants_json:
+            answer.cookies.append(
+                cookie.set_cookie(
+                    cookie.TROUBLE, visit.request_id, is_secure=visit.is_secure, max_age=cookie.TROUBLE_SECONDS
+                )
+            )
+        return answer
+
+    def request_told(self, visit: Visit) -> str:
+        """The id that a page with an error shows: of the request that failed, if a moment ago one did, else of this one."""
+        found = visit.cookies.get(cookie.name_of(cookie.TROUBLE, is_secure=visit.is_secure), "")
+        return found if REQUEST_ID.fullmatch(found) else visit.request_id
+
     def too_many(self, visit: Visit, seconds: int) -> Answer:
         """429 in the shape that the client can read."""
         url = f"{visit.origin}{BASE}/signin?error=RateLimited"
@@ -308,7 +326,7 @@ async def error_page(sign_in: SignIn, visit: Visit) -> Answer:
     if sign_in.configuration.pages.error:
         return redirect(f"{sign_in.configuration.pages.error}?error={quote(code, safe='')}")
     nonce = secrets.token_urlsafe(16)
-    html, status = pages.error(sign_in.configuration, nonce, BASE, code, visit.request_id)
+    html, status = pages.error(sign_in.configuration, nonce, BASE, code, sign_in.request_told(visit))
     return sign_in.page(visit, html, nonce, status=status)
 
 

@@ -18,7 +18,6 @@ from tenantry.errors import StartError
 
 _LINE = re.compile(r"[ \t]*(?:export[ \t]+)?(AUTH_SECRET|AUTH_SECRET_PREVIOUS)[ \t]*=")
 _NOTE = re.compile(r"# AUTH_SECRET rotated on (\d{4}-\d{2}-\d{2})")
-REMIND_DAYS = 90
 
 
 class SecretNotRotated(StartError):
@@ -47,21 +46,6 @@ def rotated_text(text: str, new: str | None, today: date) -> tuple[str, bool]:
         if old:
             lines.append(f"AUTH_SECRET_PREVIOUS={old}")
     return "\n".join([*kept[:at], *lines, *kept[at:]]).rstrip("\n") + "\n", bool(old)
-
-
-def rotated_on(path: Path) -> date | None:
-    """When the secret in this file was rotated last, as its note says: for reminders (`REMIND_DAYS`)."""
-    try:
-        found = _NOTE.findall(path.read_text("utf-8"))
-    except OSError:
-        return None
-    return date.fromisoformat(found[-1]) if found else None
-
-
-def needs_rotation(path: Path, today: date) -> bool:
-    """Whether a reminder is due: the last rotation is a quarter ago, or nobody knows of one."""
-    last = rotated_on(path)
-    return last is None or (today - last).days > REMIND_DAYS
 
 
 def rotate(arguments: argparse.Namespace) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tenantry.runbook.model import Look, NotApplicable, Probe
 from tenantry.runbook.place import Answer, Place
+from tenantry.settings.sign_in import SECRETS
 
 _LINE = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=[ \t]*(.*)$")
 NAMES = ("AUTH_SECRET_3", "AUTH_SECRET_2", "AUTH_SECRET_1", "AUTH_SECRET", "NEXTAUTH_SECRET")
@@ -96,6 +97,26 @@ async def _secret(place: Place) -> Look:
     return Look(values, words)
 
 
+async def _secret_age(place: Place) -> Look:
+    """For how long the secret that signs has done so, as the workers noted it by its mark."""
+    from tenantry.auth.seal import mark_of
+
+    settings = place.settings
+    signing = next((s for name in SECRETS[:4] if (s := getattr(settings, name, None)) is not None), None)
+    if signing is None:
+        why = "AUTH_SECRET is not set"
+        raise NotApplicable(why)
+    (row,) = await place.ask(
+        "ops",
+        "select extract(epoch from tenantry.secret_age($1))::float8 as seconds",
+        [mark_of(signing.reveal().encode())],
+    )
+    names = [name.upper() for name in SECRETS[:3] if getattr(settings, name, None) is not None]
+    values = {"seconds": row["seconds"], "has_previous": getattr(settings, "auth_secret_previous", None) is not None}
+    words = "never used here yet" if row["seconds"] is None else f"in use for {row['seconds'] / 86_400:.1f} days"
+    return Look(values, f"{names[0] if names else 'AUTH_SECRET'} signs, {words}")
+
+
 async def _sessions(place: Place) -> Look:
     (row,) = await place.ask(
         "ops",
@@ -171,5 +192,6 @@ def _skew(answer: Answer) -> float | None:
 SETTINGS = Probe("settings", "tenantry settings", _settings)
 DOTENV = Probe("dotenv", "cat .env | grep AUTH_", _dotenv)
 SECRET = Probe("auth-secret", "tenantry settings | grep AUTH_SECRET", _secret)
+SECRET_AGE = Probe("secret_age", "select tenantry.secret_age('<mark>');", _secret_age)
 SESSIONS = Probe("sessions", "SELECT COUNT(*) FROM auth_sessions WHERE expires > NOW();", _sessions)
 OIDC = Probe("providers", "curl https://accounts.google.com/.well-known/openid-configuration", _oidc)

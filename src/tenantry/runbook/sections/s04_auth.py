@@ -8,13 +8,14 @@ from typing import Any
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.place import Place
-from tenantry.runbook.probes.sign_in import DOTENV, NAMES, OIDC, SECRET, SESSIONS, SETTINGS
+from tenantry.runbook.probes.sign_in import DOTENV, NAMES, OIDC, SECRET, SECRET_AGE, SESSIONS, SETTINGS
 
 BATCH = 1000
 MOST_BATCHES = 100
 MANY = 1000
 LONG_SECONDS = 2 * 86_400.0
 CLOCK_SECONDS = 60.0
+QUARTER_SECONDS, DAY_SECONDS = 90 * 86_400.0, 86_400.0
 
 ROTATE = Remedy(
     "rotate-secret", "A", "tenantry secret rotate && tenantry reload", "none",
@@ -75,6 +76,21 @@ def _differs(facts: Facts) -> Verdict | None:
     return Verdict("certain", (SECRET.name, DOTENV.name), {"n": found.get("workers")}) if found.get("differs") else None
 
 
+def _old(facts: Facts) -> Verdict | None:
+    seconds = facts.of(SECRET_AGE.name).get("seconds") or 0.0
+    return (
+        Verdict("certain", (SECRET_AGE.name,), {"days": f"{seconds / 86_400:.0f}"})
+        if seconds > QUARTER_SECONDS
+        else None
+    )
+
+
+def _previous(facts: Facts) -> Verdict | None:
+    found = facts.of(SECRET_AGE.name)
+    is_due = found.get("has_previous") and (found.get("seconds") or 0.0) > DAY_SECONDS
+    return Verdict("certain", (SECRET_AGE.name,), {"days": f"{found['seconds'] / 86_400:.0f}"}) if is_due else None
+
+
 def _open(facts: Facts) -> Verdict | None:
     found = facts.of(DOTENV.name)
     return (
@@ -123,7 +139,7 @@ SECTION = Section(
     title="Authentication Failures",
     symptoms=(r"no active session", r"please sign in", r"sign.?in fail", r"AUTH_SECRET", r"\bOAuth", r"invalid_client"),
     alerts=(),
-    probes=(SETTINGS, DOTENV, SECRET, SESSIONS, OIDC),
+    probes=(SETTINGS, DOTENV, SECRET, SECRET_AGE, SESSIONS, OIDC),
     causes=(
         Cause("auth-secret-missing", "AUTH_SECRET is not set, and somebody could sign in.", _missing, ROTATE),
         Cause(
@@ -145,6 +161,24 @@ SECTION = Section(
             "{name} stands in .env on lines {lines}, {how}; the last one (line {last}) counts.",
             _doubled,
             ROTATE,
+        ),
+        Cause(
+            "auth-secret-old",
+            "AUTH_SECRET has signed for {days} days; a quarter is what it may last.",
+            _old,
+            Remedy(
+                "rotate-old-secret",
+                "M",
+                "tenantry secret rotate && tenantry reload",
+                "none",
+                "Nobody is signed out; in .env, in place.",
+            ),
+        ),
+        Cause(
+            "auth-secret-previous",
+            "AUTH_SECRET_PREVIOUS still verifies, {days} days after the rotation: forms and mails from before it are long over.",
+            _previous,
+            Remedy("drop-old-secret", "M", "tenantry secret rotate --drop-old && tenantry reload", "none"),
         ),
         Cause(
             "setting-doubled",
