@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.auth.fixture import ROOT, environment, free_port, list_outbox
+from tests.auth.provider import RUN_IDP
 from tests.conftest import Database
 
 SAAS = ROOT / "examples" / "saas"
@@ -56,7 +57,7 @@ async def test_the_whole_way_in_a_browser(database: Database, tmp_path: Path) ->
     quiet = {"stdout": asyncio.subprocess.DEVNULL, "stderr": asyncio.subprocess.DEVNULL}
     started = [
         await asyncio.create_subprocess_exec(
-            "node", "idp.mjs", env={**os.environ, "IDP_PORT": str(idp_port), "KIT_BASES": base}, cwd=ROOT / "tests" / "auth" / "kit", **quiet
+            *RUN_IDP, env={**os.environ, "IDP_PORT": str(idp_port), "KIT_BASES": base}, cwd=ROOT / "tests" / "auth" / "kit", **quiet
         ),
         await asyncio.create_subprocess_exec(sys.executable, "-m", "tenantry.cli.main", "serve", "saas:app", env=env, cwd=SAAS, **quiet),
         await asyncio.create_subprocess_exec(

@@ -192,6 +192,6 @@ def _skew(answer: Answer) -> float | None:
 SETTINGS = Probe("settings", "tenantry settings", _settings)
 DOTENV = Probe("dotenv", "cat .env | grep AUTH_", _dotenv)
 SECRET = Probe("auth-secret", "tenantry settings | grep AUTH_SECRET", _secret)
-SECRET_AGE = Probe("secret_age", "select tenantry.secret_age('<mark>');", _secret_age)
+SECRET_AGE = Probe("secret-age", "select tenantry.secret_age('<mark>');", _secret_age)
 SESSIONS = Probe("sessions", "SELECT COUNT(*) FROM auth_sessions WHERE expires > NOW();", _sessions)
 OIDC = Probe("providers", "curl https://accounts.google.com/.well-known/openid-configuration", _oidc)
