@@ -10,6 +10,7 @@ from tenantry.db.pacing import LOOK_SECONDS, MOST_LAG, REFILL_SECONDS, Pacing
 from tenantry.db.shares import Share
 
 STEP = LOOK_SECONDS * 1.01
+OVER_A_SECOND = int(1.2 / STEP)
 
 
 class Loop:
@@ -85,12 +86,12 @@ def test_the_rate_follows_how_late_the_loop_is_within_bounds() -> None:
 def test_it_ends_when_the_others_have_gone_or_it_asks_for_less() -> None:
     loop = Loop()
     loop.goes_on(2)
-    loop.goes_on(12, others=0)
+    loop.goes_on(OVER_A_SECOND, others=0)
     assert (loop.pacing.paced, loop.noisy.left) == (None, inf)
     loop = Loop()
     loop.goes_on(2)
     assert loop.pacing.paced is loop.noisy
-    for _ in range(13):
+    for _ in range(OVER_A_SECOND):
         if loop.pacing.paced is not None:
             loop.noisy.left = 2.0  # it did not use up what it had
         loop.goes_on(1, noisy=0)

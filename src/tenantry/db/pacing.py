@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
     from tenantry.db.shares import Share
 
-LOOK_SECONDS = 0.1
-"""So often it is looked who takes what; while the loop has time only how late it is."""
+LOOK_SECONDS = 0.04
+"""At most so often, in effect at each tick of the pool, it is looked who takes what; while the loop has time only how late it is."""
 BUSY_PART, BUSY_LAG = 0.6, 0.0015
 """The loop is busy when its thread runs for so much of the time, or its timers are so late."""
 MOST_LAG, LEAST_LAG = 0.0015, 0.00075
 """Seconds that the loop's timers are late, on average: over the one the paced tenant gets less, under the other more."""
-LESS, MORE = 0.85, 1.05
+LESS, MORE = 0.9, 1.03
 LEAST_OF_START = 0.5
 """Never below this part of the rate that the tenant's share gave it at first: what else makes the loop late is not its fault."""
 OTHERS_SECONDS = 1.0
