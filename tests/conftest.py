@@ -116,14 +116,16 @@ class Cluster:
         for setting in ("fsync", "full_page_writes"):
             self.admin.execute(f"alter system set {setting} = off")
         self.admin.execute("select pg_reload_conf()")
-        self.templates: set[str] = set()
+        self.templates: dict[str, tuple[str, ...]] = {}
         self.template = self.make_template("template", [])
 
     def make_template(self, name: str, more: list[Migration]) -> str:
         """A migrated database, to make others from; made once a server, whatever folder of tests asks first."""
+        texts = tuple(one.text for one in more)
         if name in self.templates:
+            assert self.templates[name] == texts, f"two templates are called {name}"
             return name
-        self.templates.add(name)
+        self.templates[name] = texts
         self.admin.execute(f"create database {name}")
         migrations = [Migration(n, text, "built-in") for n, text in builtin_migrations()]
         push(self.superuser.with_database(name), [*migrations, *more], urls=self.urls, repairs=REPAIRS)

@@ -31,7 +31,7 @@ class Pm2:
 
     def __call__(self, line: str) -> str:
         done = subprocess.run(
-            ["/bin/sh", "-c", line.replace("pm2 ", f"{PM2} ", 1)], cwd=self.place.folder, env=self.environment, capture_output=True,
+            ["/bin/sh", "-c", line.replace("pm2 ", f"'{PM2}' ", 1)], cwd=self.place.folder, env=self.environment, capture_output=True,
             text=True, timeout=90, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stdout + done.stderr

@@ -51,6 +51,26 @@ def test_systemd_finds_no_fault_in_the_units(place: Place) -> None:
     assert seen.returncode == 0, seen.stderr
 
 
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here")
+def test_paths_may_have_spaces_and_percent_signs(tmp_path: Path) -> None:
+    from tenantry.processes.units import Served, service_unit
+
+    folder = tmp_path / "all 100% mine"
+    program = folder / "bin" / "tenantry"
+    program.parent.mkdir(parents=True)
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    unit = tmp_path / "odd-paths.service"
+    text = service_unit(
+        Served(program=program, app="served:app", folder=folder, home=folder, port=3001, workers=1, account="root")
+    )
+    unit.write_text(text.replace("Requires=platform-api.socket\n", ""))
+    seen = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+    assert [line for line in (seen.stdout + seen.stderr).splitlines() if "odd-paths" in line] == []
+
+
 def test_files_that_are_there_and_differ_stay(place: Place) -> None:
     assert place.command("pm2", "init", "served:app").returncode == 0
     config = place.folder / "ecosystem.config.js"

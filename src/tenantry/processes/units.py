@@ -51,6 +51,14 @@ def ecosystem(served: Served) -> str:
     return f"{says}module.exports = {{ apps: [{json.dumps(one, indent=2)}] }};\n"
 
 
+def word_of_unit(path: Path | str) -> str:
+    """One word of a unit's line: quoted where it must be, and without specifiers (systemd.syntax(7))."""
+    text = str(path).replace("%", "%%")
+    if not any(char in " \t\"'\\" for char in text):
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
 def service_unit(served: Served) -> str:
     """`platform-api.service`."""
     return f"""\
@@ -69,10 +77,10 @@ StartLimitBurst=30
 Type=notify
 NotifyAccess=main
 User={served.account}
-WorkingDirectory={served.folder}
-Environment=TENANTRY_HOME={served.home}
+WorkingDirectory={str(served.folder).replace("%", "%%")}
+Environment={word_of_unit(f"TENANTRY_HOME={served.home}")}
 Environment=PYTHONUNBUFFERED=1
-ExecStart={served.program} serve {served.app} --workers {served.workers}
+ExecStart={word_of_unit(served.program)} serve {served.app} --workers {served.workers}
 # New workers, each ready before an old one drains.
 ExecReload=/bin/kill -HUP $MAINPID
 # SIGTERM goes to the supervisor alone, which drains the workers; what is left after the time is killed.
@@ -86,7 +94,7 @@ LimitNOFILE=65536
 NoNewPrivileges=yes
 PrivateTmp=yes
 ProtectSystem=strict
-ReadWritePaths={served.home}
+ReadWritePaths={word_of_unit(served.home)}
 ProtectKernelTunables=yes
 ProtectControlGroups=yes
 RestrictSUIDSGID=yes

@@ -34,7 +34,7 @@ class Order(Record):
 @pytest.fixture(scope="module", params=["cluster18", "cluster15"])
 def shop(request: pytest.FixtureRequest) -> tuple[Cluster, str]:
     cluster: Cluster = request.getfixturevalue(request.param)
-    return cluster, cluster.make_template("shop", [Migration("shop.sql", SHOP, "application")])
+    return cluster, cluster.make_template("orders", [Migration("shop.sql", SHOP, "application")])
 
 
 @pytest.fixture
