@@ -83,6 +83,8 @@ def test_watch_writes_again_after_a_change(folder: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "tenantry.cli.main", "typescript", "notes:app", "--out", "web", "--watch"],
         cwd=folder, env=environment(folder), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        # Where the tests run in a shell's background, what they start would not hear of it.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - nothing else runs in it
     )  # fmt: skip
     assert process.stdout is not None
     try:
