@@ -6,6 +6,7 @@ Each line that is not evident says why it is there. `docs/guides/deploy.md` is t
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 from msgspec import Struct
@@ -29,10 +30,15 @@ class Served(Struct, frozen=True):
 
 def ecosystem(served: Served) -> str:
     """`ecosystem.config.js`: `pm2 start ecosystem.config.js`, and then the runbook's commands as they are."""
+    script, arguments = str(served.program), f"serve {served.app} --workers {served.workers}"
+    # PM2 gives a script with a space in it to the shell, and then takes no arguments.
+    is_for_shell = " " in script
+    run = (
+        {"script": f"exec {shlex.quote(script)} {arguments}"} if is_for_shell else {"script": script, "args": arguments}
+    )
     one = {
         "name": NAME,
-        "script": str(served.program),
-        "args": f"serve {served.app} --workers {served.workers}",
+        **run,
         "cwd": str(served.folder),
         "interpreter": "none",
         "exec_mode": "fork",
