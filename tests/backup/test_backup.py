@@ -131,7 +131,7 @@ def test_a_database_that_is_there_is_not_written_into(database: Database, tmp_pa
 
 
 def test_the_doctor_complains_of_a_restore_that_was_never_proved(database: Database, tmp_path: Path):
-    place: Any = SimpleNamespace(home=tmp_path, settings=SimpleNamespace(restore_days=30))
+    place: Any = SimpleNamespace(home=tmp_path, settings=SimpleNamespace(restore_days=30, backups=None))
     with pytest.raises(NotApplicable):
         asyncio.run(BACKUPS.look(place))
     shelf = shelf_of(tmp_path)
