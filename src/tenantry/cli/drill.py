@@ -5,10 +5,16 @@ from __future__ import annotations
 import argparse
 import asyncio
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from tenantry.cli.place import say, show, tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tenantry.drills import Drill
 
 
 def list_(arguments: argparse.Namespace) -> int:
@@ -38,16 +44,25 @@ def run(arguments: argparse.Namespace) -> int:
     report = fresh(arguments.tick)
     path: Path = arguments.to
 
-    async def work() -> None:
+    async def work(these: Sequence[Drill]) -> None:
         number = 0
-        async for outcome in perform_all(wanted, tell, tick=arguments.tick, is_keeping=arguments.keep):
+        async for outcome in perform_all(these, tell, tick=arguments.tick, is_keeping=arguments.keep):
             number += 1
-            report.outcomes.append(outcome)
+            places = [place for place, one in enumerate(report.outcomes) if one.name == outcome.name]
+            report.outcomes[slice(places[0], places[0] + 1) if places else slice(len(report.outcomes), None)] = [
+                outcome
+            ]
             write(path, report)
             how = "not here" if outcome.skipped else "well" if outcome.is_well else "NOT WELL"
-            tell(f"[{number}/{len(wanted)}] {outcome.name}: {how}")
+            tell(f"[{number}/{len(these)}] {outcome.name}: {how}")
 
-    asyncio.run(work())
+    asyncio.run(work(wanted))
+    for _ in range(arguments.retries):
+        again = [one.name for one in report.outcomes if not one.is_well]
+        if not again:
+            break
+        tell(f"Once more: {', '.join(again)}")
+        asyncio.run(work(chosen(again)))
     failed: list[Outcome] = [one for one in report.outcomes if not one.is_well]
     if arguments.json:
         show(msgspec.to_builtins(report))

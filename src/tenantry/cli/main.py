@@ -436,6 +436,9 @@ def _drills(commands: Any) -> None:
     )  # fmt: skip
     run.add_argument("name", nargs="*", help="names or numbers (default: all)")
     run.add_argument("--tick", type=_count, default=1, metavar="SECONDS", help="TENANTRY_TICK (default: 1)")
+    run.add_argument(
+        "--retries", type=int, default=0, metavar="N", help="run what did not go well so many times more (default: 0)"
+    )
     run.add_argument("--keep", action="store_true", help="leave the installation's files, to look into them")
     report = _command(
         drill, "report", "drill:report", "the table of the last runs", "tenantry drill report > docs/drills.md"
