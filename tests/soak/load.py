@@ -46,6 +46,7 @@ class Client(asyncio.Protocol):
         self.transport: Any = None  # uvloop's is no asyncio.Transport
         self.started = 0.0  # of the request that is under way; 0 when none is
         self.buffer = b""
+        self.connecting: asyncio.Task[None] | None = None
         self.over = asyncio.get_running_loop().create_future()
 
     def next(self) -> None:
@@ -59,7 +60,7 @@ class Client(asyncio.Protocol):
         if self.transport is not None:
             self.transport.write(self.request)
         else:
-            loop.create_task(self.connect())
+            self.connecting = loop.create_task(self.connect())
 
     async def connect(self) -> None:
         try:
