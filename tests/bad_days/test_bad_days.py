@@ -226,7 +226,7 @@ async def test_hundreds_of_kills_of_what_is_idle_fail_no_request(day: Day) -> No
 
 async def test_a_thousand_calls_of_health_at_a_dead_database(day: Day) -> None:
     """All answered, quickly, with at most two new connections between them."""
-    limit = 20.0  # 1.5 s on a quiet machine; this one may be under load
+    limit = 3.0  # the goal is 1.5 s on a quiet machine (docs/soak.md); this one may be under load
     async with day.load(clients=2) as seen:
         await asyncio.to_thread(day.signal, signal.SIGSTOP)
         await day.until_unhealthy(seen)
@@ -246,10 +246,11 @@ async def test_a_thousand_calls_of_health_at_a_dead_database(day: Day) -> None:
         more = len(connections(day) - begun)
         await asyncio.to_thread(day.signal, signal.SIGCONT)
         await day.until_well(seen)
+    print(f"1,000 calls of health answered in {took:.2f} s with {more} new connections")
     assert set(answers) == {503}
     assert took < limit
     # The pool's own search for connections goes on beside it, one at a time with growing pauses.
-    assert more <= 2 + took / 2 + 2, (more, took)
+    assert more <= 2 + int(took), (more, took)
 
 
 def connections(day: Day) -> set[int]:

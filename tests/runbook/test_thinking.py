@@ -20,7 +20,7 @@ WELL: dict[str, dict[str, Any]] = {
     "role-platform": {"is_there": True, "rolsuper": False, "rolbypassrls": False}, "isolation-defects": {"defects": []},
     "counts": {"violations": {}, "pool_size": 10.0, "pool_active": 1.0}, "server-connections": {"groups": []},
     "lock-waits": {"waits": []}, "idle-in-transaction": {"idle": []}, "settings": {"faults": []}, "dotenv": {"doubled": []},
-    "auth-secret": {"is_set": True, "has_provider": True, "is_production": True}, "sessions": {"live": 5, "expired": 3, "oldest_expired": 60.0},
+    "auth-secret": {"is_set": True, "has_provider": True, "is_production": True}, "secret-age": {"seconds": 86_400.0, "has_previous": False}, "sessions": {"live": 5, "expired": 3, "oldest_expired": 60.0},
     "providers": {"providers": [{"id": "google", "up": True, "says": "invalid_grant", "skew_seconds": 0.4, "words": "up"}]},
     "statements": {"statements": [{"query": "report", "calls": 1.0, "mean_ms": 900.0, "ms": 900.0}]}, "long-statements": {"running": []},
     "indexes": {"tenant": [], "keys": [], "invalid": []}, "tables": {"tables": []}, "distance": {"trip_ms": 0.4, "skew_seconds": 0.0},
