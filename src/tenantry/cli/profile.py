@@ -77,7 +77,7 @@ def _words(figures: dict[str, Any]) -> str:
     idle = figures["procedures"].get("(idle)", 0.0)
     return (
         f"Workers {', '.join(map(str, figures['workers']))}: {figures['samples']} samples, idle {idle:.0%} of the time "
-        f"(left out of a picture); {figures['cpu_seconds']:g} s of CPU. Sampling itself took {figures['sampler_seconds']:g} s of CPU."
+        f"(left out of the picture); {figures['cpu_seconds']:g} s of CPU. Sampling itself took {figures['sampler_seconds']:g} s of CPU."
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -196,3 +197,13 @@ class keep_asking:
     def __exit__(self, *_: object) -> None:
         self.ended.set()
         self.thread.join()
+
+
+def test_the_flame_graph_says_what_it_is_of_in_its_tab_and_its_heading() -> None:
+    from tenantry.ops.inspect.flame import page
+
+    made = page({("notes.add", "a (x.py:1)"): 3, ("(idle)",): 97}, "Worker <7>", "100 samples")
+    assert made.count("Worker &lt;7&gt;") == 2
+    assert "100 samples" in made
+    assert "notes.add" in made
+    assert not re.search("@[a-z]+@", made)

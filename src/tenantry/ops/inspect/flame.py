@@ -113,5 +113,5 @@ def page(stacks: Stacks, title: str, says: str) -> str:
     data = json.dumps({"names": list(names), "blocks": blocks}).replace("<", "\\u003c")
     template = files("tenantry.ops.inspect").joinpath("flame.html").read_text("utf-8")
     for mark, text in (("@title@", html.escape(title)), ("@says@", html.escape(says)), ("@data@", data)):
-        template = template.replace(mark, text, 1)
+        template = template.replace(mark, text)
     return template
