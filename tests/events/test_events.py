@@ -279,7 +279,8 @@ async def test_a_slow_consumer_is_told_and_goes_on_after_its_last_id(database: D
         await asyncio.sleep(0.2)
         await say(client, "0")
         got = await first
-        for number in range(1, 20):  # one after the other: of more than ten at once the quick one would be too slow as well
+        # One after the other: of more than ten at once the quick one would be too slow as well.
+        for number in range(1, 20):
             await say(client, str(number))
             await quick.until(number + 1)
         with pytest.raises(SlowConsumer):
