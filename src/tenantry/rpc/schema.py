@@ -20,6 +20,7 @@ from msgspec import NODEFAULT, Meta, Raw
 
 from tenantry.errors import InvalidInput
 from tenantry.rpc.bodies import File, Form, Octets
+from tenantry.rpc.bounds import understand
 from tenantry.rpc.faults import MAX_SAFE, convert_one, faults, foreign, issue_of, message_of, meta_of
 from tenantry.rpc.kinds import BigInt, is_whole
 from tenantry.rpc.later import StreamLike
@@ -72,6 +73,8 @@ class InputSchema:
 
     def __init__(self, fields: list[tuple[str, Any, Any]], *, as_written: bool = False) -> None:
         """`fields`: (Python name, type, default or inspect.Parameter.empty), in the order of the handler's parameters."""
+        for _, kind, _ in fields:
+            understand(kind)
         self.stream = next((name for name, kind, _ in fields if is_body(kind)), None)
         """The parameter (its Python name) that is the `File`, `Form` or `Octets`; it is not among `names`."""
         self.kind: Kind = _kind_of(fields)
