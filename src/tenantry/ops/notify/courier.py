@@ -1,6 +1,6 @@
 """The courier: a short-lived process that has apprise loaded. Lines of JSON in, one line of JSON back for each.
 
-apprise and what it brings take 40 MB that a watcher needs for some seconds a month, so they live here. It begins when a message is
+apprise and what it brings take 44 MB that a watcher needs for some seconds a month, so they live here. It begins when a message is
 about to leave, and ends when its standard input does: with its watcher, or half a minute after the last message. URLs hold secrets:
 they come by the pipe, never by an argument, and standard error is closed to everything that a plugin says.
 """
