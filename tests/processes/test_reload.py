@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 from tests.conftest import Database
@@ -37,6 +38,18 @@ async def test_a_change_gives_new_workers_and_types_and_a_syntax_error_keeps_the
             await until(lambda: "more:" in types.read_text())
         assert load.failures == []
         assert min(took) < 5  # under a second, on a machine that does nothing else
+
+
+async def test_two_saves_of_one_length_in_one_second_are_two(database: Database) -> None:
+    with placed(database) as place:
+        served = place.folder / "served.py"
+        place.environment.pop("PYTHONDONTWRITEBYTECODE", None)  # compiled files are written, as at home
+        place.serve("--reload")
+        second = int(time.time())
+        for word in ("aaaa", "bbbb", "cccc"):
+            served.write_text(APP.replace('"pong"', f'"{word}"'))
+            os.utime(served, (second, second))
+            await until(lambda word=word: place.get("test.ping") == {"result": {"data": word}})
 
 
 async def until(is_so: object, seconds: float = 60) -> None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
+from contextlib import suppress
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from msgspec import Struct
@@ -50,15 +53,25 @@ async def changes(reloading: Reloading, stop: asyncio.Event) -> AsyncIterator[Ch
         reloading.folder, watch_filter=ours, stop_event=stop, debounce=SETTLE_MS * 4, step=SETTLE_MS
     ):
         names = tuple(sorted(str(Path(path).relative_to(reloading.folder)) for _, path in found))
+        _forget_compiled(reloading.folder / name for name in names)
         yield Change(names, any(name.endswith((".sql", ".env")) for name in names))
+
+
+def _forget_compiled(files: Iterable[Path]) -> None:
+    """Python takes a compiled file for current by its source's size and whole second: a second save within one would not be read."""
+    for file in files:
+        if file.suffix == ".py":
+            with suppress(OSError, NotImplementedError):
+                Path(cache_from_source(str(file))).unlink(missing_ok=True)
 
 
 async def write_types(app: str | None, path: Path) -> None:
     """The application's TypeScript into a file, if it changed; a process of its own, as the application has no place in this one."""
     command = [sys.executable, "-m", "tenantry.cli.main", "typescript", *([app] if app else [])]
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-    )
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # what is saved meanwhile shall not meet what this one compiled
+    )  # fmt: skip
     text, why = await process.communicate()
     if process.returncode != 0:
         log.error("the types could not be written: %s", why.decode(errors="replace").strip()[-2000:])

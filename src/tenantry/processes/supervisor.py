@@ -206,7 +206,9 @@ class Supervisor:
             await write_types(self.orders.app, reloading.types)
         async for change in changes(reloading, self._is_draining):
             log.info("changed: %s", ", ".join(change.names[:3]))
-            if self._state == "ready" and (self._reload is None or self._reload.done()):
+            if self._reload is not None and not self._reload.done():
+                await asyncio.wait([self._reload])  # a reload by a signal may have read the files before this change
+            if self._state == "ready":
                 self._reload = self._task(self._reload_all(looks=change.looks))
                 await asyncio.wait([self._reload])
                 if reloading.types is not None and self._last_reload.get("ok"):
