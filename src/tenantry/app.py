@@ -486,7 +486,7 @@ class _Open:
     async def _open_pools(self, urls: Urls, stack: AsyncExitStack) -> None:
         """The pool of requests, and the one of accounts; closed last of all but the resources."""
         from tenantry.db import Pool
-        from tenantry.db.migrate import maker_of
+        from tenantry.db.migrate import no_table
 
         settings, signals = self.settings, self.signals
         queue, wait_ms = settings.pool_queue, settings.pool_wait_ms
@@ -497,7 +497,7 @@ class _Open:
         self.accounts = Pool(
             urls.auth, size=settings.auth_pool_size, queue=queue, wait_ms=wait_ms, signals=signals, enters=False
         )
-        self.pool.makes = partial(maker_of, settings.migrations)
+        self.pool.no_table = partial(no_table, settings.migrations)
         for pool in (self.pool, self.accounts):
             pool.deadline_ms = settings.deadline_ms
             pool.idle_seconds = settings.idle_in_transaction_ms / 1000

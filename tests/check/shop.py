@@ -141,3 +141,25 @@ async def helper(ctx: Ctx) -> int:
 @items.query
 async def hidden(ctx: Ctx) -> int:
     return await ctx.db.one(int, sql.trusted("select " + str(1))) + await helper(ctx)
+
+
+@items.query
+def wanted(ctx: Ctx, title: str) -> Statement[list[Item]]:
+    return ctx.db.all(Item, f"select id, title, sold_at from items where title = '{title}'")  # pyright: ignore[reportArgumentType] - the mistake
+
+
+@items.query
+def put_together(ctx: Ctx, title: str) -> Statement[list[Item]]:
+    text = "select id, title, sold_at from items"
+    text += " where title = '%s'" % title  # noqa: UP031 - the mistake
+    return ctx.db.all(Item, text)  # pyright: ignore[reportArgumentType] - the mistake
+
+
+@items.mutation
+async def forgotten(ctx: Ctx) -> None:
+    ctx.db.run("delete from items")  # pyright: ignore[reportUnusedCoroutine] - the mistake
+
+
+@items.query
+def nowhere(ctx: Ctx) -> Statement[int]:
+    return ctx.db.one(int, f"select count(*) from inventions")  # noqa: F541 - an f-string without a value is a constant

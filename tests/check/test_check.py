@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tenantry.check import Judge, Unseen, loose_routers, statements
+from tenantry.check import Finding, Judge, Unseen, loose_routers, statements
 from tenantry.db.migrate import Migration
 from tests.check import shop
 from tests.conftest import Cluster, Database
@@ -61,7 +62,11 @@ def test_every_mistake_is_found_without_a_request(database: Database) -> None:
         "items.left": "ROW_NULL",
         "items.leftOfNull": "ROW_NULL",
         "count": "SQL_REFUSED",
-        "helper": "MIGRATION_MISSING",
+        "helper": "SQL_REFUSED",
+        "items.wanted": "SQL_BUILT_AT_RUN_TIME",
+        "items.putTogether": "SQL_BUILT_AT_RUN_TIME",
+        "items.forgotten": "STATEMENT_NOT_RUN",
+        "items.nowhere": "SQL_REFUSED",
     }
     _, says, cure = findings["items.column"]
     assert 'column "titel" does not exist. Table items has "title".' in says
@@ -76,7 +81,19 @@ def test_every_mistake_is_found_without_a_request(database: Database) -> None:
     assert findings["items.leftOfNull"][1] == "items.sold_at may be null, and Strict.sold_at is not."
     assert 'column "sise" does not exist. Table items has "size".' in findings["items.ordered"][1]
     assert "check/shelves.py:9" in findings["count"][1]
+    assert findings["helper"][1].endswith('table "itmes" does not exist. There is "items".')
+    assert findings["items.nowhere"][1].endswith('table "inventions" does not exist, and no migration here makes it.')
+    assert findings["items.nowhere"][2].endswith("make the table: tenantry db new add_inventions")
+    assert re.search(r"items\.wanted \(check/shop\.py:\d+\) ran SQL that is not a constant", findings["items.wanted"][1])
+    assert re.search(r"items\.forgotten makes a statement \(check/shop\.py:\d+\)", findings["items.forgotten"][1])
     assert [one.procedure for one in unseen] == ["items.hidden"]
+
+
+def test_a_finding_is_told_as_a_request_tells_it() -> None:
+    shape = Finding("error", "ROW_SHAPE", "notes.search", "desk/notes.py:41", "notes.search: Note needs created_at, the statement gives id, body.", "Select …")  # fmt: skip
+    assert str(shape) == "ROW_SHAPE notes.search: Note needs created_at, the statement gives id, body.\nSelect …\nAt desk/notes.py:41"
+    null = Finding("error", "ROW_NULL", "notes.search", "desk/notes.py:41", "x may be null.", "Annotate it.")
+    assert str(null) == "ROW_NULL notes.search (desk/notes.py:41): x may be null.\nAnnotate it."
 
 
 def test_desk_is_without_a_finding(cluster: Cluster) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tenantry.check.judging import Finding, Judge
-from tenantry.check.reading import Found, Unseen, statements
+from tenantry.check.reading import Found, Unseen, Wrong, statements
 from tenantry.check.routers import loose_routers
 
-__all__ = ["Finding", "Found", "Judge", "Unseen", "loose_routers", "statements"]
+__all__ = ["Finding", "Found", "Judge", "Unseen", "Wrong", "loose_routers", "statements"]

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_
 
 from msgspec import Struct
 
-from tenantry.check.reading import Found, Unseen
+from tenantry.check.reading import Found, Unseen, Wrong
 from tenantry.db import params as pg
-from tenantry.db.failures import error_of
+from tenantry.db.failures import error_of, unknown_table
 from tenantry.db.page import order_of, paged
 from tenantry.db.plan import Plan
 from tenantry.db.rows import FITS, Rows, base_of, fields_of, python_of
@@ -26,11 +26,13 @@ from tenantry.db.scan import tokens, without_end
 from tenantry.db.sql import text_of
 from tenantry.db.trip import Outcome
 from tenantry.db.wire import failure_of
-from tenantry.errors import BuilderError, MigrationMissing, SqlType
+from tenantry.errors import BuilderError, SqlRefused, SqlType
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_ERRORS = frozenset({"ROW_SHAPE", "MIGRATION_MISSING"})
+"""Whose words name the procedure or the table, and no line."""
 Severity = Literal["error", "warning"]
 _FATAL = 7
 
@@ -46,8 +48,12 @@ class Finding(Struct, frozen=True):
     cure: str
 
     def __str__(self) -> str:
-        place = f"{self.procedure} ({self.where}): " if self.where and self.where not in self.says else ""
-        return f"{self.code} {place}{self.says}\n{self.cure}"
+        """As a request would tell it: an error's own words, and the place below where they do not have it."""
+        if not self.where or self.where in self.says:
+            return f"{self.code} {self.says}\n{self.cure}"
+        if self.code in _ERRORS:
+            return f"{self.code} {self.says}\n{self.cure}\nAt {self.where}"
+        return f"{self.code} {self.procedure} ({self.where}): {self.says}\n{self.cure}"
 
 
 class Column(Struct, frozen=True):
@@ -103,10 +109,13 @@ class Judge:
             self.unique.setdefault(table, []).append(frozenset(names.split(",")) - {"tenant_id"})
         self.said: set[tuple[str, ...]] = set()
 
-    def judge(self, found: Iterable[Found | Unseen]) -> Iterator[Finding]:
+    def judge(self, found: Iterable[Found | Unseen | Wrong]) -> Iterator[Finding]:
         """Everything that is amiss, each thing once."""
         for one in found:
             if isinstance(one, Unseen):
+                continue
+            if isinstance(one, Wrong):
+                yield Finding("error", one.code, one.procedure, one.where, one.says, one.cure)
                 continue
             for finding in self._statement(one):
                 key = (finding.code, finding.procedure, finding.where, finding.says)
@@ -160,10 +169,12 @@ class Judge:
             if int(result.status) == _FATAL:
                 failure = failure_of(result, Outcome.ROLLED_BACK)
                 error = error_of(failure, procedure=plan.procedure, where=plan.where, read_only=plan.read_only)
-                if isinstance(error, MigrationMissing):
-                    file = self.makes(str(error.fields["table"]))
-                    if file is not None:
-                        raise MigrationMissing(table=error.fields["table"], file=file)
+                if isinstance(error, SqlRefused) and "table" in error.fields:
+                    table = str(error.fields["table"])
+                    others = {column.table for column in self.columns.values()}
+                    raise unknown_table(
+                        table, file=self.makes(table), others=others, procedure=plan.procedure, where=plan.where
+                    )
                 raise error
         return result
 

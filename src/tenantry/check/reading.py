@@ -22,6 +22,7 @@ import msgspec
 from msgspec import Struct
 
 from tenantry.db import Sql, changes, sql
+from tenantry.errors import BuilderError, SqlBuiltAtRunTime, StatementNotRun
 
 if TYPE_CHECKING:
     from tenantry.app import Tenantry
@@ -74,7 +75,25 @@ class Unseen(Struct, frozen=True):
     why: str
 
 
-def statements(app: Tenantry[Any]) -> Iterator[Found | Unseen]:
+class Wrong(Struct, frozen=True):
+    """What is wrong with a statement before it is prepared, in an error's words."""
+
+    code: str
+    procedure: str
+    where: str
+    says: str
+    cure: str
+
+    @classmethod
+    def of(cls, error: BuilderError) -> Wrong:
+        """`error` has the fields `procedure` and `where`."""
+        return cls(error.code, error.fields["procedure"], error.fields["where"], error.message, error.advice)
+
+
+Seen = Found | Unseen | Wrong
+
+
+def statements(app: Tenantry[Any]) -> Iterator[Seen]:
     """Every statement of the application's own modules."""
     by_place: dict[tuple[str, int], Procedure[..., Any]] = {}
     modules: dict[str, ModuleType] = {}
@@ -107,7 +126,7 @@ def _beside(modules: dict[str, ModuleType]) -> dict[str, ModuleType]:
 
 def _of_module(
     file: Path, module: ModuleType, by_place: dict[tuple[str, int], Procedure[..., Any]]
-) -> Iterator[Found | Unseen]:
+) -> Iterator[Seen]:
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError):
@@ -133,7 +152,9 @@ class _Function:
         self.kinds = self._kinds(procedure)
         self.texts: dict[str, list[Text] | None] = {}
         self.makers: set[str] = set()
-        self.out: list[Found | Unseen] = []
+        self.built: set[str] = set()
+        """Names of texts that are built from values."""
+        self.out: list[Seen] = []
 
     def _kinds(self, procedure: Procedure[..., Any] | None) -> dict[str, Any]:
         """Types of the parameters."""
@@ -145,7 +166,7 @@ class _Function:
                 return {}
         return {}
 
-    def found(self) -> list[Found | Unseen]:
+    def found(self) -> list[Seen]:
         self._body(self.node.body)
         return self.out
 
@@ -162,10 +183,20 @@ class _Function:
             case ast.Assign(targets=[ast.Name(id=name)], value=value):
                 self._calls(value)
                 self.texts[name] = self._texts(value)
+                (self.built.add if self._is_built(value) else self.built.discard)(name)
             case ast.AugAssign(target=ast.Name(id=name), op=ast.Add(), value=value):
                 self._calls(value)
                 before, more = self.texts.get(name), self._texts(value)
+                if self._is_built(value):
+                    self.built.add(name)
                 self.texts[name] = None if before is None or more is None else _joined(before, more)
+            case ast.Expr(value=ast.Call(func=ast.Attribute(attr=attr, value=maker)) as call) if (
+                attr in KINDS and self._makes(maker)
+            ):
+                self._calls(call)
+                where = self._where(call)
+                says = f"{self.name} makes a statement ({where}) and never runs it: all of the request would be rolled back."
+                self.out.append(Wrong(StatementNotRun.code, self.name, where, says, StatementNotRun.remedy))
             case ast.If(test=test, body=body, orelse=otherwise):
                 self._calls(test)
                 before = dict(self.texts)
@@ -221,7 +252,7 @@ class _Function:
     # ------------------------------------------------------------------ one statement
 
     def _call(self, node: ast.Call, kind: Any) -> None:
-        where = f"{self.file.parent.name}/{self.file.name}:{node.lineno}"
+        where = self._where(node)
         arguments = list(node.args)
         type_: Any = int
         if kind != "run":
@@ -230,6 +261,9 @@ class _Function:
             self.out.append(Unseen(self.name, where, "its type is not known before it runs"))
             return
         texts = self._texts(arguments[0])
+        if texts is None and self._is_built(arguments[0]):
+            self.out.append(Wrong.of(SqlBuiltAtRunTime(procedure=self.name, where=where)))
+            return
         if texts is None:
             self.out.append(Unseen(self.name, where, "its text is not known before it runs"))
             return
@@ -238,6 +272,27 @@ class _Function:
         for text in texts[:MOST_VARIANTS]:
             whole = text if len(text.parts) > 1 else Text(text.parts, own)
             self.out.append(Found(kind, type_, whole, str(by), self.name, where, self.read_only))
+
+    def _where(self, node: ast.Call) -> str:
+        return f"{self.file.parent.name}/{self.file.name}:{node.lineno}"
+
+    def _is_built(self, node: ast.expr) -> bool:
+        """Whether a text has a value in it: f"…{x}", "…%s" % x, "…{}".format(x), and what is joined with one."""
+        match node:
+            case ast.JoinedStr(values=values):
+                return any(isinstance(one, ast.FormattedValue) for one in values)
+            case ast.BinOp(left=ast.Constant(value=str()), op=ast.Mod()):
+                return True
+            case ast.BinOp(left=left, op=ast.Add(), right=right):
+                return self._is_built(left) or self._is_built(right)
+            case ast.Call(func=ast.Attribute(attr="format", value=ast.Constant(value=str()))):
+                return True
+            case ast.Call(func=function, args=[first, *_]) if self._value(function) is sql:
+                return self._is_built(first)
+            case ast.Name(id=name):
+                return name in self.built
+            case _:
+                return False
 
     def _given(self, node: ast.expr) -> Value:
         source = ast.unparse(node)
@@ -276,6 +331,8 @@ class _Function:
         match node:
             case ast.Constant(value=str(text)):
                 return [Text((text,))]
+            case ast.JoinedStr(values=[ast.Constant(value=str(text))]):
+                return [Text((text,))]  # an f-string without a value
             case ast.Name(id=name) if name in self.texts:
                 return self.texts[name]
             case ast.Subscript(value=table) if self._value(node) is _UNKNOWN:

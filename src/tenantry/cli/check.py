@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Look, and say; exit code 1 if there is an error."""
     import psycopg
 
-    from tenantry.check import Finding, Judge, Unseen, loose_routers, statements
+    from tenantry.check import Finding, Found, Judge, Unseen, loose_routers, statements
     from tenantry.db.migrate import maker_of
     from tenantry.errors import BuilderError
 
@@ -41,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings, _ = ready(given)
     with psycopg.connect(settings.urls().platform.reveal(), autocommit=True) as connection:
         findings += Judge(connection, partial(maker_of, settings.migrations)).judge(found)
-    seen = [one for one in found if not isinstance(one, Unseen)]
+    seen = [one for one in found if isinstance(one, Found)]
     unseen = [one for one in found if isinstance(one, Unseen)]
     took = time.perf_counter() - started
     errors = [one for one in findings if one.severity == "error"]

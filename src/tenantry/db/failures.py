@@ -7,7 +7,8 @@ clients (TN…). Source: PostgreSQL docs, appendix A, "PostgreSQL Error Codes".
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 from typing import Any
 
@@ -48,8 +49,6 @@ _PLAIN: dict[str, str] = {
 }
 
 
-NO_FILE = "no migration here, or one that"
-"""In MigrationMissing's words, where no file is known that makes the table."""
 Constraints = Mapping[str, tuple[list[str], str | None]]
 """Of each constraint its columns, and its comment. PostgreSQL keeps the key from the error where row security holds."""
 
@@ -153,13 +152,26 @@ def _unknown_column(failure: WireFailure, procedure: str, where: str) -> SqlRefu
     return SqlRefused(procedure=procedure, where=where, why=f'column "{name}" does not exist{near}', cure=cure)
 
 
+def unknown_table(
+    table: str, *, file: str | None, others: Iterable[str], procedure: str, where: str
+) -> MigrationMissing | SqlRefused:
+    """`file` is the migration that makes it; without one the name is wrong, and one of the `others` may be meant."""
+    if file is not None:
+        return MigrationMissing(table=table, file=file, where=where)
+    name = table.removeprefix("public.")
+    meant = get_close_matches(name, list(others), 1, 0.75)
+    near = f'. There is "{meant[0]}"' if meant else ", and no migration here makes it"
+    cure = f"Correct the name, or make the table: tenantry db new add_{name}"
+    return SqlRefused(procedure=procedure, where=where, why=f'table "{table}" does not exist{near}', cure=cure, table=table)
+
+
 def _of_builder(failure: WireFailure, procedure: str, where: str) -> TenantryError:
     state, said = failure.sqlstate, failure.message
     if state == "21000":
         return TooManyRows(procedure=procedure, where=where)
     if state == "42P01":
         table = re.search(r'"([^"]+)"', said)
-        return MigrationMissing(table=table.group(1) if table else "?", file=NO_FILE)
+        return unknown_table(table.group(1) if table else "?", file=None, others=(), procedure=procedure, where=where)
     if state == "42703":
         unknown = _unknown_column(failure, procedure, where)
         if unknown is not None:

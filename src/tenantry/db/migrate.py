@@ -15,8 +15,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from tenantry.db.failures import unknown_table
 from tenantry.db.logins import fits, set_password
-from tenantry.errors import DatabaseNotReady, IsolationBroken, MigrationChanged, MigrationFailed, TableNotProtected
+from tenantry.errors import (
+    DatabaseNotReady,
+    IsolationBroken,
+    MigrationChanged,
+    MigrationFailed,
+    TableNotProtected,
+    TenantryError,
+)
 from tenantry.settings import DatabaseUrl, Urls
 
 if TYPE_CHECKING:
@@ -95,6 +103,13 @@ def maker_of(folder: Path, table: str) -> str | None:
         if wanted in tables_made(one.text):
             return f"{folder.name}/{one.name}"
     return None
+
+
+def no_table(folder: Path, table: str, *, procedure: str, where: str) -> TenantryError:
+    """What is wrong with a statement on a table that is not here: a migration is not applied, or the name is no table's."""
+    files = application_migrations(folder)
+    others = [name for one in files for name in tables_made(one.text)]
+    return unknown_table(table, file=maker_of(folder, table), others=others, procedure=procedure, where=where)
 
 
 def push(

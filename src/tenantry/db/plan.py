@@ -11,14 +11,14 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from tenantry.db import params as pg
-from tenantry.db.failures import NO_FILE, error_of
+from tenantry.db.failures import error_of
 from tenantry.db.page import COMMON_LIMITS, cursor_of, not_ours, order_of, paged, values_of
 from tenantry.db.params import Dumper, WrongType
 from tenantry.db.rows import Rows, base_of, python_of, transformer_of
 from tenantry.db.scan import ALLOWED, first_keyword, tokens, without_end
 from tenantry.db.sql import Sql, check_numbers, constant, text_of
 from tenantry.db.trip import Query, Shape, WireError, WireFailure
-from tenantry.errors import MigrationMissing, NotFound, SqlRefused, SqlType, TenantryError, TooManyRows
+from tenantry.errors import NotFound, SqlRefused, SqlType, TenantryError, TooManyRows
 
 if TYPE_CHECKING:
     from psycopg.pq import abc
@@ -182,9 +182,8 @@ class Plan:
             failure, procedure=self.procedure, where=self.where, read_only=self.read_only, missing=self.missing,
             constraints=pool.constraints,
         )  # fmt: skip
-        if isinstance(error, MigrationMissing):
-            table = error.fields["table"]
-            return MigrationMissing(table=table, file=pool.makes(table) or NO_FILE, where=self.where)
+        if isinstance(error, SqlRefused) and "table" in error.fields:
+            return pool.no_table(error.fields["table"], procedure=self.procedure, where=self.where)
         return error
 
 

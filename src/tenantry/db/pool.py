@@ -11,6 +11,7 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from msgspec import Struct
 
 from tenantry.db.connect import NotConnected, connect
 from tenantry.db.connection import Connection, nobody
-from tenantry.db.failures import error_of
+from tenantry.db.failures import error_of, unknown_table
 from tenantry.db.fair import FairQueue, Turns
 from tenantry.db.lane import DEPTH, FastLane
 from tenantry.db.pacer import Pacer
@@ -115,8 +116,8 @@ class Pool:
         self.told_held_seconds = float("inf")
         """A transaction that lies idle for so long has its line in the log: in development, before it costs anybody anything."""
         self.deadline_ms = deadline_ms
-        self.makes: Callable[[str], str | None] = lambda _: None
-        """Which migration makes a table that is not here, for the words of an error."""
+        self.no_table: Callable[..., TenantryError] = partial(unknown_table, file=None, others=())
+        """The error of a statement on a table that is not here: `db.migrate.no_table`, where there is a folder of migrations."""
         self.signals = signals
         self.is_accounts = not enters
         self.connections: set[Connection] = set()
