@@ -24,6 +24,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from check import FILE, KINDS, TABLE
+
 ASK_SECONDS = 0.01
 MOST_SECONDS = 60.0
 PING = '''
@@ -49,7 +51,7 @@ def free_port() -> int:
 class Place:
     """The project, its server, and what is asked of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, procedures: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="tenantry-reload-"))
         self.folder.chmod(0o755)
         self.port = free_port()
@@ -59,7 +61,19 @@ class Place:
         self.project = self.folder / "desk"
         self.source = self.project / "desk" / "notes.py"
         self.text = self.source.read_text().replace("from tenantry import ", "from tenantry import Visitor, ", 1)
+        self._grow(procedures // 10)
         self.types = self.project / "web" / "app-router.d.ts"
+
+    def _grow(self, files: int) -> None:
+        """So many files more, of ten procedures and a table each."""
+        names = [f"things{n}" for n in range(files)]
+        for n, name in enumerate(names):
+            text = FILE.format(n=n) + "".join(KINDS[i % len(KINDS)].format(n=n, i=i) for i in range(10))
+            (self.project / "desk" / f"{name}.py").write_text(text)
+            (self.project / "migrations" / f"{n + 2:04d}_{name}.sql").write_text(TABLE.format(n=n))
+        main = self.project / "desk" / "main.py"
+        listed = ", ".join(["notes", *names])
+        main.write_text(main.read_text().replace("import notes", f"import {listed}").replace("include(notes)", f"include({listed})"))
 
     def tenantry(self, folder: Path, *arguments: str) -> str:
         command = [sys.executable, "-m", "tenantry.cli.main", *arguments]
@@ -126,10 +140,11 @@ def measure(place: Place, runs: int, pause: float, *, has_types: bool) -> dict[s
 def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__)
     wanted.add_argument("--runs", type=int, default=15)
+    wanted.add_argument("--procedures", type=int, default=0, help="so many more, ten a file")
     wanted.add_argument("--pause", type=float, default=2.0, help="seconds between two writes: whoever writes code thinks for longer")
     wanted.add_argument("--json", action="store_true")
     given = wanted.parse_args()
-    place = Place()
+    place = Place(given.procedures)
     found: dict[str, dict[str, list[float]]] = {}
     load = [os.getloadavg()[0]]
     try:

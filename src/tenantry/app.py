@@ -549,12 +549,14 @@ class _Open:
         return None
 
     def _begin(self, table: dict[str, Procedure[..., Any]], stack: AsyncExitStack) -> None:
-        """In development: tell what holds the loop, and what holds a transaction over an outside call."""
+        """In development: tell what holds the loop, what holds a transaction over an outside call, and what an input has too much."""
         stack.callback(self.dispatcher.close)
         if self.settings.env != "development":
             return
+        from tenantry.dev.unknown_keys import UnknownKeys
         from tenantry.dispatch.blocked import LoopWatch
 
+        stack.callback(UnknownKeys(table.values()).close)
         self.pool.told_held_seconds = 0.1
         looking = LoopWatch(table)
         looking.start()

@@ -84,14 +84,19 @@ def test_every_mistake_is_found_without_a_request(database: Database) -> None:
     assert findings["helper"][1].endswith('table "itmes" does not exist. There is "items".')
     assert findings["items.nowhere"][1].endswith('table "inventions" does not exist, and no migration here makes it.')
     assert findings["items.nowhere"][2].endswith("make the table: tenantry db new add_inventions")
-    assert re.search(r"items\.wanted \(check/shop\.py:\d+\) ran SQL that is not a constant", findings["items.wanted"][1])
+    assert re.search(
+        r"items\.wanted \(check/shop\.py:\d+\) ran SQL that is not a constant", findings["items.wanted"][1]
+    )
     assert re.search(r"items\.forgotten makes a statement \(check/shop\.py:\d+\)", findings["items.forgotten"][1])
     assert [one.procedure for one in unseen] == ["items.hidden"]
 
 
 def test_a_finding_is_told_as_a_request_tells_it() -> None:
     shape = Finding("error", "ROW_SHAPE", "notes.search", "desk/notes.py:41", "notes.search: Note needs created_at, the statement gives id, body.", "Select …")  # fmt: skip
-    assert str(shape) == "ROW_SHAPE notes.search: Note needs created_at, the statement gives id, body.\nSelect …\nAt desk/notes.py:41"
+    assert (
+        str(shape)
+        == "ROW_SHAPE notes.search: Note needs created_at, the statement gives id, body.\nSelect …\nAt desk/notes.py:41"
+    )
     null = Finding("error", "ROW_NULL", "notes.search", "desk/notes.py:41", "x may be null.", "Annotate it.")
     assert str(null) == "ROW_NULL notes.search (desk/notes.py:41): x may be null.\nAnnotate it."
 

@@ -124,9 +124,7 @@ def _beside(modules: dict[str, ModuleType]) -> dict[str, ModuleType]:
     return found
 
 
-def _of_module(
-    file: Path, module: ModuleType, by_place: dict[tuple[str, int], Procedure[..., Any]]
-) -> Iterator[Seen]:
+def _of_module(file: Path, module: ModuleType, by_place: dict[tuple[str, int], Procedure[..., Any]]) -> Iterator[Seen]:
     try:
         tree = ast.parse(file.read_bytes())
     except (OSError, SyntaxError):

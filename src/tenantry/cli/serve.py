@@ -32,6 +32,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.reload or arguments.push or arguments.types is not None:
         types = None if arguments.types is None else Path(arguments.types).absolute()
         reloading = Reloading(Path.cwd(), types, pushes=arguments.push)
+        if Settings.load().log == "auto":  # whoever saves files reads the log, at whatever it comes out
+            orders = Orders(orders.app, {**orders.over, "log": "text"})
     return serve(orders, announce, reloading)
 
 

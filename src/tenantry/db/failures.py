@@ -162,7 +162,9 @@ def unknown_table(
     meant = get_close_matches(name, list(others), 1, 0.75)
     near = f'. There is "{meant[0]}"' if meant else ", and no migration here makes it"
     cure = f"Correct the name, or make the table: tenantry db new add_{name}"
-    return SqlRefused(procedure=procedure, where=where, why=f'table "{table}" does not exist{near}', cure=cure, table=table)
+    return SqlRefused(
+        procedure=procedure, where=where, why=f'table "{table}" does not exist{near}', cure=cure, table=table
+    )
 
 
 def _of_builder(failure: WireFailure, procedure: str, where: str) -> TenantryError:

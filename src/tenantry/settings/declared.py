@@ -351,7 +351,9 @@ class Settings(msgspec.Struct, metaclass=_SettingsMeta):
     ] = 1000
     log: Annotated[
         Literal["auto", "json", "text"],
-        Setting("TENANTRY_LOG", "Form of the log; auto is text on a terminal, else JSON lines."),
+        Setting(
+            "TENANTRY_LOG", "Form of the log; auto is text on a terminal and under serve --reload, else JSON lines."
+        ),
     ] = "auto"
 
     otlp_endpoint: Annotated[
