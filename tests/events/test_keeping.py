@@ -20,6 +20,7 @@ def age(database: Database) -> None:
 
 
 async def test_a_worker_turns_the_ring_when_it_is_time_and_not_before(database: Database, people: People) -> None:
+    database.value("select tenantry.put_events($1, array['t'], array['1'])", people.acme.id)
     async with opened(make(), database) as app:
         keeper = app._state.hub.keeper  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
         assert await keeper.keep() == "nothing to do"
@@ -29,7 +30,7 @@ async def test_a_worker_turns_the_ring_when_it_is_time_and_not_before(database: 
         assert await keeper.keep() == "nothing to do"
         assert (await Client(app, people.acme.owner.token).mutate("talk.say", {"what": "x"})).status == 200
     assert database.value("select slot from tenantry.events where topic = 'talk.said'") == 1
-    # What the fixtures published in slot 0 went when the ring came round, and is known to be gone.
+    # What was published in slot 0 went when the ring came round, and is known to be gone.
     assert database.value("select count(*) from tenantry.events where slot = 0") == 0
     assert database.value("select gone > 0 from tenantry.event_ring") is True
 
@@ -63,6 +64,7 @@ def test_beyond_its_room_the_oldest_go_before_their_time(database: Database, peo
 
 
 def test_one_at_a_time_and_never_a_slot_that_is_held(database: Database, people: People) -> None:
+    database.value("select tenantry.put_events($1, array['t'], array['1'])", people.acme.id)
     age(database)
     with psycopg.connect(database.superuser.reveal()) as other:
         other.execute("select tenantry.keep_events(interval '1 day', 1073741824)")

@@ -307,6 +307,9 @@ select p.oid::regprocedure::text, p.prosrc || coalesce(pg_catalog.pg_get_functio
 """
 
 
+_SETTLES = "0041_events_elsewhere.sql"
+
+
 def _repair(connection: Connection, again: Sequence[Migration]) -> list[str]:
     sources = _SOURCES
     before = dict(connection.execute(sources).fetchall())
@@ -317,6 +320,8 @@ def _repair(connection: Connection, again: Sequence[Migration]) -> list[str]:
             connection.execute(migration.text)
         connection.execute("set local role tenantry_owner")
         lines = [line for (line,) in connection.execute("select * from tenantry.repair()").fetchall()]
+        if any(migration.name == _SETTLES for migration in again):
+            lines += [done for (done,) in connection.execute("select tenantry.settle_events()").fetchall() if done]
     after = dict(connection.execute(sources).fetchall())
     changed = [f"{name}: put back" for name, source in sorted(after.items()) if before.get(name) != source]
     return changed + lines

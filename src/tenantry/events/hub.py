@@ -24,6 +24,7 @@ from tenantry.events.listener import Listener
 from tenantry.events.marks import Marks
 from tenantry.events.subscription import Subscription
 from tenantry.events.watch import Watch
+from tenantry.events.watched import Watched
 from tenantry.rpc import Tracked
 from tenantry.rpc.faults import foreign
 
@@ -55,6 +56,7 @@ class Hub:
         urls = settings.urls()
         self.listener = Listener(urls.direct.with_user("tenantry_auth", urls.auth.password), self._heard, self._listens)
         self.watch = Watch(self)
+        self.watched = Watched(self)
         self.keeper = Keeper(accounts, settings.events_retention_hours, settings.events_most_mb)
         self.is_closed = False
         self.channels: dict[tuple[bytes, str], Channel] = {}
@@ -176,6 +178,7 @@ class Hub:
                     await self._learn_salt()
                 if self.channels:
                     await self._poll()
+                    await self.watched.say()
                 else:
                     self._horizon = NOW
             except TenantryError as error:

@@ -1,6 +1,7 @@
 """Keeps the table of events bounded: every worker asks once a minute, and PostgreSQL lets one of them do a bounded piece of work.
 
-What that is stands in `tenantry.keep_events` (0011_events.sql): the ring moves on, and its oldest slot is emptied.
+What that is stands in `tenantry.keep_events` (0011_events.sql): the ring moves on, and its oldest slot is emptied. Topics whose last
+subscriber cannot come back to anything are forgotten (0040_watched_topics.sql).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ log = logging.getLogger("tenantry.events")
 
 EVERY_SECONDS = 60.0
 KEEP = "select tenantry.keep_events(pg_catalog.make_interval(hours => $1::text::integer), $2::text::bigint)"
+FORGET = "select tenantry.forget_watches()"
 
 
 class Keeper:
@@ -43,6 +45,7 @@ class Keeper:
     async def keep(self) -> str:
         """Once: what was done, in words."""
         rows = await self.accounts.fetch(KEEP, str(self.retention_hours), str(self.most_mb * 1_048_576))
+        await self.accounts.fetch(FORGET)
         return str(rows[0][0])
 
     async def _run(self) -> None:

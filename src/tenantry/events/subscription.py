@@ -97,6 +97,9 @@ class Subscription(Generic[T]):
         tenant = began.membership.tenant_id
         # From here on in this tenant only, whatever becomes of the session.
         self._entry = msgspec.structs.replace(self._entry, tenant=tenant)
+        if await hub.watched.register(tenant, self._topic, self._entry):
+            async with hub.reads:
+                began = await begin(hub.pool, self._entry, self._topic, self._after, marks)
         self._tenant, self._role = tenant, began.membership.role
         self._place, self._seen = began.after, began.seen
         if self._after is None:

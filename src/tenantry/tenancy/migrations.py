@@ -6,8 +6,14 @@ from importlib.resources import files
 
 from tenantry.settings import DatabaseUrl
 
-REPAIRS = ("0004_seal.sql", "0016_enter.sql", "0018_seal_rotation.sql", "0022_quicker_enter.sql")
-"""Files that may be run again at any time: they put back what was changed by hand, and keep seal and key."""
+REPAIRS = (
+    "0004_seal.sql",
+    "0016_enter.sql",
+    "0018_seal_rotation.sql",
+    "0022_quicker_enter.sql",
+    "0041_events_elsewhere.sql",
+)
+"""Files that may be run again at any time: they put back what was changed by hand or lost by a restore, and keep seal and key."""
 
 
 def builtin_migrations() -> list[tuple[str, str]]:
