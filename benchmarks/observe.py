@@ -4,7 +4,8 @@
 
 One process serves over real sockets and a real PostgreSQL; another sends. Each block of requests runs with one variant, the
 variants take turns, and the CPU time of the serving process (all its threads, the log's writer among them) is read around each
-block. The median of the blocks' ratios to their neighbours is what counts: it does not move when the machine gets slower.
+block. The median of the blocks' ratios to their neighbours does not move when the machine gets slower. The last column is of the whole request's
+CPU, that of PostgreSQL's back ends with it.
 """
 
 from __future__ import annotations
@@ -47,10 +48,7 @@ class Silent(Signals):
     def request(self, procedure: str, seconds: float, code: str | None) -> None:
         return
 
-    def statement(self, operation: str, outcome: int, ms: float) -> None:
-        return
-
-    def times_entering(self) -> bool:
+    def statement(self, operation: str, outcome: int, ms: float) -> bool:
         return False
 
 
@@ -93,7 +91,7 @@ def send(pipe: Connection, port: int, token: str) -> None:
     asyncio.run(run())
 
 
-async def serve(cluster: Cluster, blocks: int, requests: int) -> dict[str, list[float]]:
+async def serve(cluster: Cluster, blocks: int, requests: int) -> tuple[dict[str, list[float]], float]:
     with cluster.database() as database:
         tenant = "bench"
         database.add_tenant(tenant)
@@ -126,6 +124,7 @@ async def serve(cluster: Cluster, blocks: int, requests: int) -> dict[str, list[
         sender.start()
         loop = asyncio.get_running_loop()
         taken: dict[str, list[float]] = {name: [] for name in VARIANTS}
+        of_postgres: list[float] = []
         state.pulse.stop()
         for block in range(-2, blocks):
             # The order turns from round to round, so that no variant always follows the same one.
@@ -134,7 +133,7 @@ async def serve(cluster: Cluster, blocks: int, requests: int) -> dict[str, list[
                 state.pool.signals = silent if name == "off" else road.signals
                 if name in VARIANTS[2:]:
                     state.pulse.start()
-                began = time.process_time()
+                began, before = time.process_time(), back_ends(state.pool)
                 ours.send(requests)
                 await loop.run_in_executor(None, ours.recv)
                 if name in VARIANTS[2:]:
@@ -142,11 +141,18 @@ async def serve(cluster: Cluster, blocks: int, requests: int) -> dict[str, list[
                 await asyncio.sleep(0.15)  # the writer's last lines are this block's
                 if block >= 0:
                     taken[name].append((time.process_time() - began) / requests * 1e6)
+                    of_postgres.append((back_ends(state.pool) - before) / requests * 1e6)
         ours.send(0)
         await app.close()
         await server.drain(0.1)
         reader.kill()
-        return taken
+        return taken, calmest(of_postgres)
+
+
+def back_ends(pool: Any) -> float:
+    """CPU seconds of a pool's back ends so far."""
+    pids = [one.pg.backend_pid for one in pool.connections]
+    return sum(int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) for pid in pids) / 1e9
 
 
 def main() -> None:
@@ -162,18 +168,20 @@ def main() -> None:
     try:
         import uvloop
 
-        taken = uvloop.run(serve(cluster, arguments.blocks, arguments.requests))
+        taken, of_postgres = uvloop.run(serve(cluster, arguments.blocks, arguments.requests))
     finally:
         cluster.stop()
     base = taken["off"]
     print(f"{os.cpu_count()} cores, {arguments.blocks} blocks of {arguments.requests} requests each")  # noqa: T201
-    print(f"{'':14} {'median us':>10} {'':>9} {'calmest us':>10}")  # noqa: T201
+    print(f"{'':14} {'median us':>10} {'':>9} {'calmest us':>10} {'':>9} {'with PostgreSQL':>15}")  # noqa: T201
     for name in VARIANTS:
         over = statistics.median(one / other for one, other in zip(taken[name], base, strict=True))
         calm = calmest(taken[name])
         print(  # noqa: T201
             f"{name:14} {statistics.median(taken[name]):10.1f} {100 * (over - 1):+8.2f}% {calm:10.1f} {100 * (calm / calmest(base) - 1):+8.2f}%"
+            f" {100 * (calm - calmest(base)) / (calmest(base) + of_postgres):+14.2f}%"
         )
+    print(f"PostgreSQL takes {of_postgres:.1f} us of CPU for each of these requests, calmest")  # noqa: T201
 
 
 def calmest(blocks: list[float]) -> float:

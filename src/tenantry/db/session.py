@@ -280,12 +280,12 @@ class Statements:
             share.budget -= took
             if share is shares.strangers and trip.entered is not None:
                 shares.learn(self.entry.credential, trip.entered.get_value(0, 0))
-        signals.statement(plan.operation, outcome, took_ms)
+        times_entering = signals.statement(plan.operation, outcome, took_ms)
         if took_ms > self.pool.slow_ms:
             self.pool.tell_slow(self.entry, plan, trip, took_ms)
         if trip.entered is not None:
             self.entered = trip.entered
-            if signals.times_entering():
+            if times_entering:
                 signals.entered(entered_ms(trip.entered))
 
     @property

@@ -15,6 +15,7 @@ from tenantry.signals.families import (
     BY_NAME,
     CODES,
     FAMILIES,
+    NOT_TIMED,
     OTHER,
     OUTCOMES,
     REQUEST_SECONDS,
@@ -32,8 +33,6 @@ __all__ = [
 _REQUESTS, _DURATION = BY_NAME["api_requests_total"], BY_NAME["api_request_duration_seconds"]
 _FAILED = BY_NAME["api_request_errors_total"]
 _QUICK_SECONDS = REQUEST_SECONDS[0]
-_REQUEST_SUM = len(REQUEST_SECONDS) + 1
-_STATEMENT_SUM = len(STATEMENT_MS) + 1
 _FORESEEN = ("INTERNAL_SERVER_ERROR", "SERVICE_UNAVAILABLE", "TIMEOUT")
 """A procedure's server errors that exist at 0, so that an alert sees the first one."""
 MOST_TABLES = 100
@@ -43,6 +42,20 @@ ENTERED_EVERY = 8
 _KEPT_FREE = 300
 """Series left for what shows only later: other errors, violations."""
 _NOT_COUNTED = "health."
+
+
+class Tally:
+    """A series of a histogram that this process writes: sum and largest are known here, so that a call reads one cell and not three."""
+
+    __slots__ = ("at", "calls", "largest", "sum", "total")
+
+    def __init__(self, at: int, width: int, calls: int = 0) -> None:
+        """Where its cells begin, and how many they are; `calls` is a counter's cell where calls are counted and not timed."""
+        self.at = at
+        self.sum = at + width - 2
+        self.total = 0.0
+        self.largest = 0.0
+        self.calls = calls
 
 
 class Signals:
@@ -72,21 +85,21 @@ class Signals:
                 self.store.add(family, labels)
         self._pairs: dict[tuple[str, ...], int] = {}
         self._failed: dict[tuple[str, str], int] = {}
-        self._calls: dict[str, tuple[int, int]] = {}
+        self._calls: dict[str, Tally] = {}
         self._statements = {
-            operation: tuple(self._at("db_query_duration_ms", operation, outcome) for outcome in OUTCOMES)
+            operation: tuple(self._tally("db_query_duration_ms", operation, outcome) for outcome in OUTCOMES)
             for operation, _ in BY_NAME["db_query_duration_ms"].fixed
         }
         self._untimed = 1
         self._tables: frozenset[str] = frozenset()
-        self._entering = self._at("rls_context_set_duration_ms")
+        self._entering = self._tally("rls_context_set_duration_ms")
         self._pool_timeouts = self._at("db_pool_timeouts_total")
         self._restarts = self._at("worker_restarts_total")
-        self._calls[OTHER] = (self._at("api_requests_total", OTHER, OTHER), self._at(_DURATION.name, OTHER))
+        self._calls[OTHER] = self._tally(_DURATION.name, OTHER)
         for path, type_ in (procedures or {}).items():
             self._calls[path] = self._place(path, type_)
-        for path, (calls, _) in self._calls.items():
-            if calls and path != OTHER and len(self.store.places()) < MOST_SERIES - _KEPT_FREE:
+        for path, tally in self._calls.items():
+            if (tally.at or tally.calls) and path != OTHER and len(self.store.places()) < MOST_SERIES - _KEPT_FREE:
                 for code in _FORESEEN:
                     self.store.add(_FAILED, (path, code, "server"))
 
@@ -95,16 +108,19 @@ class Signals:
         assert at is not None  # fixed series come first, and there is room for them
         return at
 
-    def _place(self, path: str, type_: str) -> tuple[int, int]:
+    def _tally(self, metric: str, *labels: str) -> Tally:
+        return Tally(self._at(metric, *labels), BY_NAME[metric].width)
+
+    def _place(self, path: str, type_: str) -> Tally:
         """Where a procedure's calls and durations are counted; scratch cells take what is not counted."""
         if path.startswith(_NOT_COUNTED):
-            return 0, 0
+            return Tally(0, _DURATION.width)
         calls = self.store.add(_REQUESTS, (path, type_))
-        duration = self.store.add(_DURATION, (path,)) if type_ != "subscription" else 0
+        duration = self.store.add(_DURATION, (path,)) if type_ != NOT_TIMED else 0
         if calls is None or duration is None:
             self.dropped()
             return self._calls[OTHER]
-        return calls, duration
+        return Tally(duration, _DURATION.width, 0 if duration else calls)
 
     # ------------------------------------------------------------------ what the way of a request says
 
@@ -115,15 +131,15 @@ class Signals:
             if procedure.startswith(_NOT_COUNTED):
                 return
             found = self._calls[OTHER]
-        calls, duration = found
+        # How many calls there were is the number of those timed (`Store.read`).
         cells = self._cells
-        cells[calls] += 1.0
-        cells[duration if seconds <= _QUICK_SECONDS else duration + bisect_left(REQUEST_SECONDS, seconds)] += 1.0
-        duration += _REQUEST_SUM
-        cells[duration] += seconds
-        if seconds > cells[duration + 1]:  # noqa: PLR1730 - `max()` takes three times as long
-            cells[duration + 1] = seconds
-        if code is not None and calls:
+        cells[found.at if seconds <= _QUICK_SECONDS else found.at + bisect_left(REQUEST_SECONDS, seconds)] += 1.0
+        found.total = cells[found.sum] = found.total + seconds
+        if seconds > found.largest:
+            found.largest = cells[found.sum + 1] = seconds
+        if found.calls:
+            cells[found.calls] += 1.0
+        if code is not None and (found.at or found.calls):
             self._request_failed(procedure, code)
 
     def _request_failed(self, procedure: str, code: str) -> None:
@@ -136,33 +152,29 @@ class Signals:
                 self._failed[procedure, code] = at
         self._cells[at] += 1.0
 
-    def statement(self, operation: str, outcome: int, ms: float) -> None:
-        """A statement's trip is over; `operation` is its first keyword in lower case, `outcome` a place in OUTCOMES."""
-        at = self._statements[operation][outcome]
-        cells = self._cells
-        cells[at + bisect_left(STATEMENT_MS, ms)] += 1.0
-        at += _STATEMENT_SUM
-        cells[at] += ms
-        if ms > cells[at + 1]:  # noqa: PLR1730 - see above
-            cells[at + 1] = ms
+    def statement(self, operation: str, outcome: int, ms: float) -> bool:
+        """A statement's trip is over; `operation` is its first keyword in lower case, `outcome` a place in OUTCOMES.
 
-    def times_entering(self) -> bool:
-        """Whether this entering is one of those whose time is read: each costs as much as counting the call."""
+        True when entering is to be timed again (`entered`): reading its time costs as much as counting the call, so not each is.
+        """
+        found = self._statements[operation][outcome]
+        cells = self._cells
+        cells[found.at + bisect_left(STATEMENT_MS, ms)] += 1.0
+        found.total = cells[found.sum] = found.total + ms
+        if ms > found.largest:
+            found.largest = cells[found.sum + 1] = ms
         self._untimed -= 1
-        if self._untimed > 0:
-            return False
-        self._untimed = ENTERED_EVERY
-        return True
+        return self._untimed <= 0
 
     def entered(self, ms: float) -> None:
         """PostgreSQL has opened a tenant, and took so long for it."""
-        at = self._entering
+        self._untimed = ENTERED_EVERY
+        found = self._entering
         cells = self._cells
-        cells[at + bisect_left(STATEMENT_MS, ms)] += 1.0
-        at += _STATEMENT_SUM
-        cells[at] += ms
-        if ms > cells[at + 1]:  # noqa: PLR1730 - see above
-            cells[at + 1] = ms
+        cells[found.at + bisect_left(STATEMENT_MS, ms)] += 1.0
+        found.total = cells[found.sum] = found.total + ms
+        if ms > found.largest:
+            found.largest = cells[found.sum + 1] = ms
 
     def pool_timeout(self) -> None:
         """A request gave up waiting for a connection, or found the queue full."""
@@ -225,7 +237,7 @@ class Signals:
     def value(self, metric: str, *labels: str) -> float:
         """A counter or gauge of this process; NaN when there is no such series, or it is not known."""
         place = self.store.places().get((metric, *labels))
-        return math.nan if place is None else self._cells[place.at]
+        return math.nan if place is None else self.store.read(place)[0]
 
     @property
     def pool_timeouts(self) -> int:

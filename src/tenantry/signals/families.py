@@ -18,6 +18,9 @@ from tenantry.errors import TrpcCode
 OTHER = "_other"
 """The label of everything that has no series of its own."""
 
+NOT_TIMED = "subscription"
+"""The type of procedure whose calls are counted, and whose durations are not."""
+
 REQUEST_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.2, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
 """Upper bounds of the request histogram: OpenTelemetry's, and 0.2 for those who alert at 200 ms; beyond is +Inf."""
 
@@ -51,6 +54,8 @@ class Family(Struct, frozen=True):
     rule: Rule = "sum"
     bounds: tuple[float, ...] = ()
     fixed: tuple[tuple[str, ...], ...] = ()
+    counts: str = ""
+    """Of a counter: the histogram with the same first label, whose observations it counts beside its own."""
 
     @property
     def width(self) -> int:
@@ -67,10 +72,16 @@ _ONE: tuple[tuple[str, ...], ...] = ((),)
 
 
 def _counter(
-    name: str, says: str, *labels: str, unit: str = "", fixed: Iterable[tuple[str, ...]] | None = None
+    name: str, says: str, *labels: str, unit: str = "", fixed: Iterable[tuple[str, ...]] | None = None, counts: str = ""
 ) -> Family:
     return Family(
-        name, "counter", says, labels, unit, fixed=_ONE if not labels else tuple(fixed or ((OTHER,) * len(labels),))
+        name,
+        "counter",
+        says,
+        labels,
+        unit,
+        fixed=_ONE if not labels else tuple(fixed or ((OTHER,) * len(labels),)),
+        counts=counts,
     )
 
 
@@ -85,7 +96,8 @@ def _histogram(
 
 
 FAMILIES: tuple[Family, ...] = (
-    _counter("api_requests_total", "Finished calls; each call of a batch is one; health.* is not counted.", "procedure", "type"),
+    _counter("api_requests_total", "Finished calls; each call of a batch is one; health.* is not counted.", "procedure", "type",
+             counts="api_request_duration_seconds"),
     _histogram(
         "api_request_duration_seconds", "Time of a call from parsed to answered; subscriptions are not in it.", "seconds",
         REQUEST_SECONDS, "procedure", fixed=[(OTHER,)],

@@ -12,7 +12,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from tenantry.signals.families import FAMILIES, Family
+from tenantry.signals.families import BY_NAME, FAMILIES, Family
 
 MOST_SERIES = 2000
 """Series of one process: far above what a healthy application has, and quick to scrape."""
@@ -98,6 +98,16 @@ class Store:
     def __iter__(self) -> Iterator[Placed]:
         """All series, in the order in which they were made."""
         return iter(list(self.places().values()))
+
+    def read(self, place: Placed) -> list[float]:
+        """The cells of a series; of a counter that counts a histogram's observations, which are written once."""
+        found: list[float] = [*self.cells[place.at : place.at + place.width]]
+        family = BY_NAME.get(place.metric)
+        if family is not None and family.counts:
+            timed = self.places().get((family.counts, place.labels[0]))
+            if timed is not None:
+                found[0] += sum(self.cells[timed.at : timed.at + timed.width - 2])
+        return found
 
     def gauge(self, metric: str) -> float:
         """The value of a gauge without labels; NaN when it is not known."""

@@ -226,12 +226,11 @@ class Slots:
 
 def add_counts(counts: Counts, store: Store) -> None:
     """Add a store's counters and histograms to `counts`."""
-    cells = store.cells
-    for key, (metric, _, at, width) in list(store.places().items()):
-        family = BY_NAME.get(metric)
-        if family is None or family.kind == "gauge" or family.width != width:
+    for key, place in list(store.places().items()):
+        family = BY_NAME.get(place.metric)
+        if family is None or family.kind == "gauge" or family.width != place.width:
             continue
-        own: list[float] = [*cells[at : at + width]]
+        own = store.read(place)
         held = counts.get(key)
         counts[key] = own if held is None else added(family, held, own)
 
