@@ -1,5 +1,8 @@
 # pyright: reportUnknownArgumentType=false, reportUnknownVariableType=false
-"""annotated-types' bounds inside records: said to msgspec in its own words, once, before it first looks at the class."""
+"""What holds inside records as it does for a parameter: annotated-types' bounds, ints that JavaScript keeps exact, datetimes with a zone.
+
+Said to msgspec in its own words, once, before it first looks at the class.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,16 @@ import typing
 from typing import Annotated, Any, Union, get_args, get_origin
 
 import msgspec
+from msgspec import Meta
 
-from tenantry.rpc.faults import meta_of
+from tenantry.rpc.faults import MAX_SAFE, meta_of
 
 
 def understand(kind: Any, seen: set[Any] | None = None) -> None:
-    """Every class of fields that `kind` reaches has its bounds as msgspec's `Meta` from now on; it reads annotations itself."""
+    """Every class of fields that `kind` reaches has its bounds as msgspec's `Meta` from now on; that reads annotations itself.
+
+    Raises TypeError for a bound that cannot be checked, with the field that has it.
+    """
     seen = set() if seen is None else seen
     for part in get_args(kind):
         understand(part, seen)
@@ -30,27 +37,50 @@ def understand(kind: Any, seen: set[Any] | None = None) -> None:
     for owner in kind.__mro__:
         own: dict[str, Any] = getattr(owner, "__annotations__", {})  # its own, never a base's
         for name in own.keys() & hints.keys():
-            bounded = _bounded(hints[name])
-            if bounded is not hints[name]:
+            try:
+                bounded = safe(hints[name])
+            except TypeError as error:
+                message = f"{kind.__name__}.{name}: {error}"
+                raise TypeError(message) from None
+            if bounded != hints[name]:
                 own[name] = bounded
     for hint in hints.values():
         understand(hint, seen)
 
 
-def _bounded(kind: Any) -> Any:
-    """`kind` with annotated-types' bounds as `Meta`; the very same object where it has none."""
-    origin, parts = get_origin(kind), get_args(kind)
+def safe(kind: Any) -> Any:
+    """`kind` with its bare ints bounded to what JavaScript keeps exact, and its datetimes bound to have a zone."""
+    if kind is int:
+        return Annotated[int, Meta(ge=-MAX_SAFE, le=MAX_SAFE)]
+    if isinstance(kind, type) and kind.__module__ == "datetime" and kind.__name__ == "datetime":
+        return Annotated[kind, Meta(tz=True)]
+    origin = get_origin(kind)
     if origin is Annotated:
-        base, *rest = parts
-        inner = _bounded(base)
-        said = [meta_of(one) or one for one in rest]
-        if inner is base and all(new is old for new, old in zip(said, rest, strict=True)):
-            return kind
-        return Annotated[inner, *said]
-    if origin in (Union, types.UnionType, list, set, frozenset, tuple, dict):
-        inner_parts = [_bounded(part) for part in parts]
-        if all(new is old for new, old in zip(inner_parts, parts, strict=True)):
-            return kind
-        whole: Any = Union if origin in (Union, types.UnionType) else origin
-        return whole[tuple(inner_parts)]
+        return _annotated(kind)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(safe(arm) for arm in get_args(kind))]  # noqa: UP007 - made at run time
+    if origin in (list, set, frozenset, tuple, dict):
+        return origin[tuple(safe(arm) for arm in get_args(kind))]  # pyright: ignore[reportInvalidTypeArguments] - made at run time
     return kind
+
+
+def _annotated(kind: Any) -> Any:
+    base, *rest = get_args(kind)
+    rest = [meta_of(one) or one for one in rest]
+    bounded = safe(base)
+    if get_origin(bounded) is Annotated:
+        inner, *bounds = get_args(bounded)
+        own = [r for r in rest if isinstance(r, Meta)]
+        # msgspec takes one bound of a kind: the builder's own stands in front of ours.
+        given = {n for m in own for n in ("ge", "gt", "le", "lt", "tz") if getattr(m, n) is not None}
+        kept = _without(bounds[0], given)
+        return Annotated[inner, *([kept] if kept is not None else []), *rest]
+    return Annotated[bounded, *rest]
+
+
+def _without(bounds: Meta, given: set[str]) -> Meta | None:
+    lower = None if {"ge", "gt"} & given else bounds.ge
+    upper = None if {"le", "lt"} & given else bounds.le
+    if bounds.tz is not None:
+        return None if "tz" in given else bounds
+    return None if lower is None and upper is None else Meta(ge=lower, le=upper)

@@ -168,11 +168,28 @@ def issue_of(path: list[Any], code: str, message: str) -> Issue:
 
 
 _BOUNDS = ("gt", "ge", "lt", "le", "multiple_of", "min_length", "max_length")
+_ONLY_WORDS = frozenset({"DocInfo", "Unit"})
 
 
 def meta_of(one: Any) -> Meta | None:
-    """annotated-types' bounds (`Ge(1)`, `Len(1, 80)`), known by their module: the library itself is not needed."""
-    if type(one).__module__ != "annotated_types":
+    """annotated-types' bounds (`Ge(1)`, `Interval(gt=0)`, `Len(1, 80)`), known by their module: the library itself is not needed.
+
+    Raises TypeError for what cannot be checked while decoding (`Predicate`, a bound that is no number): it would hold nowhere.
+    """
+    if type(one).__module__ != "annotated_types" or type(one).__name__ in _ONLY_WORDS:
         return None
+    if getattr(one, "tz", None) is ...:
+        return None  # any zone: a datetime has one here in any case
     given = {name: getattr(one, name) for name in _BOUNDS if getattr(one, name, None) is not None}
-    return Meta(**given) if given else None
+    if "max_length" in given and not given.get("min_length"):
+        given.pop("min_length", None)  # Len(0, 80) says nothing about the least
+    try:
+        if given:
+            return Meta(**given)
+    except TypeError as error:
+        message = f"{one!r} cannot be checked: {error}"
+        raise TypeError(message) from None
+    if type(one).__name__ in ("Interval", "Len"):
+        return None  # without a bound
+    message = f"{one!r} cannot be checked while decoding"
+    raise TypeError(message)

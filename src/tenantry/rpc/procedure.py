@@ -155,7 +155,13 @@ class Procedure(Generic[P, R]):
                 raise NameClash(
                     name=f"{path}: {camel(other)}", first=f"parameter {other}", second=f"parameter {parameter.name}"
                 )
-        self.input = InputSchema.of(parameters[1:], hints, as_written=self.as_written)
+        try:
+            self.input = InputSchema.of(parameters[1:], hints, as_written=self.as_written)
+        except (TypeError, ValueError) as error:  # msgspec's own words, or ours of annotated-types
+            raise HandlerShape(
+                procedure=path, where=self.where, why=f"its input cannot be checked: {str(error).rstrip('.')}",
+                cure="Take a bound that its type has (Meta, Ge, Gt, Le, Lt, Interval, MultipleOf, Len), and ask the rest in the handler.",
+            ) from error  # fmt: skip
         self.input.is_strict_text = self.scope != "public"
         self.kind = self._kind()
         self.may_defer = self.is_async

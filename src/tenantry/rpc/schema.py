@@ -13,15 +13,15 @@ import inspect
 import types
 import typing
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, Literal, Union, get_args, get_origin
 
 import msgspec
-from msgspec import NODEFAULT, Meta, Raw
+from msgspec import NODEFAULT, Raw
 
 from tenantry.errors import InvalidInput
 from tenantry.rpc.bodies import File, Form, Octets
-from tenantry.rpc.bounds import understand
-from tenantry.rpc.faults import MAX_SAFE, convert_one, faults, foreign, issue_of, message_of, meta_of
+from tenantry.rpc.bounds import safe, understand
+from tenantry.rpc.faults import convert_one, faults, foreign, issue_of, message_of
 from tenantry.rpc.kinds import BigInt, is_whole
 from tenantry.rpc.later import StreamLike
 from tenantry.rpc.names import camel
@@ -34,47 +34,21 @@ Kind = Literal["none", "object", "whole", "form", "octets"]
 """What an input is on the wire: nothing, an object of named values, one value of any kind, a form, a byte stream."""
 
 
-def _safe(kind: Any) -> Any:
-    """`kind` with its bare ints bounded to what JavaScript keeps exact, and its datetimes bound to have a zone."""
-    if kind is int:
-        return Annotated[int, Meta(ge=-MAX_SAFE, le=MAX_SAFE)]
-    if isinstance(kind, type) and kind.__module__ == "datetime" and kind.__name__ == "datetime":
-        return Annotated[kind, Meta(tz=True)]
-    origin = get_origin(kind)
-    if origin is Annotated:
-        base, *rest = get_args(kind)
-        rest = [meta_of(one) or one for one in rest]
-        bounded = _safe(base)
-        if get_origin(bounded) is Annotated:
-            inner, *bounds = get_args(bounded)
-            own = [r for r in rest if isinstance(r, Meta)]
-            # msgspec takes one bound of a kind: the builder's own stands in front of ours.
-            given = {n for m in own for n in ("ge", "gt", "le", "lt") if getattr(m, n) is not None}
-            kept = _without(bounds[0], given)
-            return Annotated[inner, *([kept] if kept is not None else []), *rest]
-        return Annotated[bounded, *rest]
-    if origin in (Union, types.UnionType):
-        return Union[tuple(_safe(arm) for arm in get_args(kind))]  # noqa: UP007 - made at run time
-    if origin in (list, set, frozenset, tuple, dict):
-        return origin[tuple(_safe(arm) for arm in get_args(kind))]  # pyright: ignore[reportInvalidTypeArguments] - made at run time
-    return kind
-
-
-def _without(bounds: Meta, given: set[str]) -> Meta | None:
-    lower = None if {"ge", "gt"} & given else bounds.ge
-    upper = None if {"le", "lt"} & given else bounds.le
-    if bounds.tz is not None:
-        return bounds
-    return None if lower is None and upper is None else Meta(ge=lower, le=upper)
-
-
 class InputSchema:
     """The input of a procedure: `decode` gives the handler's positional arguments after its context."""
 
     def __init__(self, fields: list[tuple[str, Any, Any]], *, as_written: bool = False) -> None:
-        """`fields`: (Python name, type, default or inspect.Parameter.empty), in the order of the handler's parameters."""
-        for _, kind, _ in fields:
-            understand(kind)
+        """`fields`: (Python name, type, default or inspect.Parameter.empty), in the order of the handler's parameters.
+
+        Raises TypeError or ValueError for types and bounds that cannot be checked.
+        """
+        for name, kind, _ in fields:
+            try:
+                understand(kind)
+                safe(kind)
+            except TypeError as error:
+                message = f"{name}: {error}"
+                raise TypeError(message) from None
         self.stream = next((name for name, kind, _ in fields if is_body(kind)), None)
         """The parameter (its Python name) that is the `File`, `Form` or `Octets`; it is not among `names`."""
         self.kind: Kind = _kind_of(fields)
@@ -87,7 +61,7 @@ class InputSchema:
         self.names = [name for name, _, _ in fields]
         # tRPC's own key has one name in every case.
         self.wire = [name if as_written and name != "last_event_id" else camel(name) for name in self.names]
-        self.types = [_safe(kind) for _, kind, _ in fields]
+        self.types = [safe(kind) for _, kind, _ in fields]
         self.defaults = [default for _, _, default in fields]
         empty = inspect.Parameter.empty
         # Keyword only, so that a default may stand before a required one, as it may in a handler's signature with `*`.

@@ -15,6 +15,7 @@ from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 from uuid import UUID
 
+from tenantry.rpc.faults import MAX_SAFE
 from tenantry.rpc.kinds import BigInt
 
 FORMATS: tuple[tuple[Any, str], ...] = (
@@ -108,11 +109,15 @@ def _words_of(mark: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
+_UNSAID = (None, MAX_SAFE, -MAX_SAFE)
+"""What every int is bound to goes without saying."""
+
+
 def tags_of(mark: Any, kind: Any) -> list[str]:
     """A constraint as tags: `@minLength 1`."""
     if isinstance(mark, type):
         return []
-    tags = [f"@{tag} {value}" for name, tag in _TAGS if (value := getattr(mark, name, None)) is not None]
+    tags = [f"@{tag} {value}" for name, tag in _TAGS if (value := getattr(mark, name, None)) not in _UNSAID]
     length = "Length" if _is_text(kind) else "Items"
     for name, tag in (("min_length", f"min{length}"), ("max_length", f"max{length}")):
         value = getattr(mark, name, None)
