@@ -28,8 +28,8 @@ from tenantry.db.migrate import Migration, push
 from tenantry.http import NativeServer, bind
 from tests.conftest import Cluster, Database, People
 from tests.docs.test_links import PAGES, ROOT
-from tests.harness import opened
 from tests.harness import Client as HarnessClient
+from tests.harness import opened
 from tests.testing.test_testing import PLUGIN
 
 TESTED_ELSEWHERE = {

@@ -35,7 +35,6 @@ def fill(settings: Settings, admin: DatabaseUrl) -> list[dict[str, Any]]:
     tokens: dict[str, str] = kept(settings).get("tokens", {})
     found: list[dict[str, Any]] = []
     with psycopg.connect(admin.reveal(), cursor_factory=psycopg.RawCursor) as connection:
-        has_notes = _value(connection, "select pg_catalog.to_regclass('public.notes') is not null")
         for slug, people in PEOPLE.items():
             tenant = _value(connection, "select tenantry.create_tenant($1, $2)", slug, slug.title())
             sessions: list[dict[str, Any]] = []
@@ -50,14 +49,25 @@ def fill(settings: Settings, admin: DatabaseUrl) -> list[dict[str, Any]]:
                     tenant,
                 )
                 sessions.append({"email": email, "role": role, "user_id": str(user), "token": token})
-            if has_notes and not _value(
-                connection, "select exists (select from public.notes where tenant_id = $1)", tenant
-            ):
-                for body in NOTES[slug]:
-                    connection.execute("insert into public.notes (tenant_id, body) values ($1, $2)", (tenant, body))
+            _write_notes(connection, tenant, NOTES[slug])
             found.append({"id": str(tenant), "slug": slug, "sessions": sessions})
     keep(settings, tokens=tokens)
     return found
+
+
+def _write_notes(connection: Any, tenant: Any, bodies: tuple[str, ...]) -> None:
+    """Rows to look at, where there is a table as `tenantry new` makes it; an application's own `notes` may want more than a body."""
+    import psycopg
+
+    if not _value(connection, "select pg_catalog.to_regclass('public.notes') is not null"):
+        return
+    try:
+        with connection.transaction():
+            if not _value(connection, "select exists (select from public.notes where tenant_id = $1)", tenant):
+                for body in bodies:
+                    connection.execute("insert into public.notes (tenant_id, body) values ($1, $2)", (tenant, body))
+    except (psycopg.DataError, psycopg.IntegrityError, psycopg.ProgrammingError):
+        return
 
 
 def _value(connection: Any, text: str, *values: Any) -> Any:

@@ -62,7 +62,9 @@ def make_parser() -> argparse.ArgumentParser:
     diff.add_argument(
         "--sql", choices=("keep", "undo"), help="that SQL alone: what makes the files' schema into this one, or back"
     )
-    diff.add_argument("--superuser-url", metavar="URL", help="who may create the throw-away database to compare with")
+    diff.add_argument(
+        "--superuser-url", metavar="URL", type=_url, help="who may create the throw-away database to compare with"
+    )
     protect = _command(
         db, "protect", "protect:run", "protect a table that is in use, without long locks",
         "tenantry db protect comments --tenant acme --plan",
@@ -133,7 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
     verify.add_argument("--long", action="store_true", help="list every attempt, and what cannot be proved in full")
     verify.add_argument("--junit", metavar="FILE", help="write JUnit XML")
     verify.add_argument("--html", metavar="FILE", help="write a page that stands by itself")
-    verify.add_argument("--url", help="another database, with row security by a setting")
+    verify.add_argument("--url", type=_url, help="another database, with row security by a setting")
     verify.add_argument("--role", help="with --url: the role that the application signs in as")
     verify.add_argument("--setting", help="with --url: the setting that tells the tenant (app.tenant)")
     verify.add_argument(
@@ -301,7 +303,7 @@ def _doctor(commands: Any) -> None:
         "--approve", action="append", default=[], metavar="REMEDY", help="do this one, which needs approval"
     )
     doctor.add_argument("--by", default="", help="who approves")
-    doctor.add_argument("--superuser-url", metavar="URL", help="for remedies that need a superuser")
+    doctor.add_argument("--superuser-url", metavar="URL", type=_url, help="for remedies that need a superuser")
     doctor.add_argument("--deep", action="store_true", help="also what reads much: indexes are checked (amcheck)")
     doctor.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
     doctor.add_argument("--long", action="store_true", help="all of the evidence, with the commands")
@@ -331,7 +333,7 @@ def _backups(commands: Any) -> None:
     restored.add_argument("--into", required=True, metavar="DATABASE", help="its name; it must not be there yet")
     for one in (proved, restored):
         one.add_argument("name", nargs="?", help="which (default: the newest)")
-        one.add_argument("--superuser-url", metavar="URL", help="for servers that are not ours")
+        one.add_argument("--superuser-url", metavar="URL", type=_url, help="for servers that are not ours")
     for one in (made, listed, proved, restored):
         one.add_argument(
             "--folder",
@@ -569,7 +571,9 @@ def _people(commands: Any, secret: Any) -> None:
         taken, "import", "auth_import:run", "take people, accounts and sessions over from an Auth.js database",
         "tenantry auth import postgresql://app@127.0.0.1/old --tenant acme",
     )  # fmt: skip
-    source.add_argument("source", help="URL of the Auth.js database (PostgreSQL adapter, or Prisma's tables)")
+    source.add_argument(
+        "source", type=_url, help="URL of the Auth.js database (PostgreSQL adapter, or Prisma's tables)"
+    )
     source.add_argument("--tenant", help="slug or id: everybody becomes a member of it")
     source.add_argument("--dry-run", action="store_true", help="only count")
 
@@ -591,6 +595,18 @@ def _port(text: str) -> int:
     if not 0 <= number <= 65535:
         raise ValueError
     return number
+
+
+def _url(text: str) -> str:
+    from tenantry.settings import DatabaseUrl
+
+    try:
+        DatabaseUrl(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            str(error)
+        ) from None  # its words are without the URL, which may hold a password
+    return text
 
 
 def _count(text: str) -> int:
