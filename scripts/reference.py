@@ -18,6 +18,7 @@ from tenantry.settings import Settings
 from tenantry.signals import FAMILIES, REQUEST_SECONDS, STATEMENT_MS
 from tenantry.signals.families import OPERATIONS, OUTCOMES, SERVER_CODES
 
+COMMON_EXITS = "0 well, 1 failed, 2 used or set wrongly"
 DOCS = Path(__file__).parent.parent / "docs"
 FOLDER = DOCS / "reference"
 
@@ -83,17 +84,20 @@ def metrics() -> str:
 
 
 def commands() -> str:
-    lines = ["# Commands", "", "Exit codes: 0 well, 1 failed, 2 used or set wrongly. `--json` is for machines.", ""]
+    lines = ["# Commands", "", f"Exit codes, where a command says nothing else: {COMMON_EXITS}. `--json` is for machines.", ""]
 
     def walk(parser: argparse.ArgumentParser) -> None:
         nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-        if not nested:
+        if not nested or parser.get_default("run"):
             lines.extend([f"## {parser.prog}", "", parser.description or "", ""])
             for action in parser._actions:
                 name = ", ".join(action.option_strings) or action.dest
-                if action.dest != "help":
+                if action.dest != "help" and action not in nested:
                     lines.append(f"- `{name}` {action.help or ''}".rstrip())
-            lines.extend(["", f"    {(parser.epilog or '').removeprefix('Example: ')}", ""])
+            example, _, exits = (parser.epilog or "").removeprefix("Example: ").partition("\nExit codes: ")
+            lines.extend(["", f"    {example}", ""])
+            if exits != COMMON_EXITS:
+                lines.extend([f"Exit codes: {exits}.", ""])
         for action in nested:
             for child in action.choices.values():
                 walk(child)

@@ -50,7 +50,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 CODE = re.compile(r"^(?: {4,}|\t)(.*)$|^```(?:sh|bash|console|shell)?\n(.*?)^```", re.MULTILINE | re.DOTALL)
-NOT_TYPED = re.compile(r"[\[\]|…<(]|\.\.\.|\bFILE\b|^\w+ \w+:")
+NOT_TYPED = re.compile(r"[\[\]|…<(]|\.\.\.|\b(?:FILE|URL)\b|^\w+ \w+:")
 
 
 def commands(page: Path) -> list[str]:

@@ -12,6 +12,22 @@ from typing import Any
 from tenantry.errors import BuilderError, SettingsFaulty, StartError, VerifyImpossible
 
 Run = Callable[[argparse.Namespace], int]
+_EXIT = "0 well, 1 failed, 2 used or set wrongly"
+_EXITS = {
+    "alerts:replay": "0 every case is as written, 1 one differs, 2 used or set wrongly",
+    "audit:verify": "0 the trail is whole, 1 it is not, 2 used or set wrongly",
+    "check:run": "0 no error (there may be warnings), 1 an error, 2 used or set wrongly",
+    "database:status": "0 all is applied and isolation holds, 1 something waits, was changed, or is open, 2 used or set wrongly",
+    "diff:run": "0 the database is what the files make, 1 it is not, or a file waits, 2 used or set wrongly",
+    "doctor:run": "0 all is well, 1 something was found, 2 a probe could not look, 3 a remedy failed",
+    "drill:run": "0 every drill went well, 1 one did not, 2 used or set wrongly",
+    "incidents:oncall": "0 every level has somebody, 1 one has nobody, 2 used or set wrongly",
+    "incidents:test": "0 every channel took it, 1 one did not, or there is none, 2 used or set wrongly",
+    "serve:status": "0 it serves, 1 it does not, 2 used or set wrongly",
+    "typescript:run": "0 written (with --check: up to date), 1 failed (with --check: out of date), 2 used or set wrongly",
+    "verify:run": "0 the tenants are kept apart, 1 a hole or a leak, 2 it could not look, or used or set wrongly",
+}
+"""Where 1 is an answer and no failure."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
         db, "protect", "protect:run", "protect a table that is in use, without long locks",
         "tenantry db protect comments --tenant acme --plan",
     )  # fmt: skip
-    protect.add_argument("table")
+    protect.add_argument("table", help="its name: comments")
     protect.add_argument("--plan", action="store_true", help="show the steps, their locks and times, and do nothing")
     protect.add_argument("--sql", action="store_true", help="with --plan: the SQL of each step")
     protect.add_argument("--tenant", metavar="SLUG", help="all rows that are there belong to this tenant")
@@ -83,7 +99,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _command(db, "status", "database:status", "what is applied, waits, or is open", "tenantry db status")
     url = _command(db, "url", "database:url", "the URL of a role, with its password", "tenantry db url --role postgres")
-    url.add_argument("--role", choices=("platform", "auth", "ops", "migrate", "postgres"), default="platform")
+    url.add_argument(
+        "--role", choices=("platform", "auth", "ops", "migrate", "postgres"), default="platform",
+        help="who signs in with it (default: platform, whom the policies bind)",
+    )  # fmt: skip
     _command(db, "start", "database:start", "start the embedded server", "tenantry db start")
     _command(db, "stop", "database:stop", "stop the embedded server", "tenantry db stop")
 
@@ -101,8 +120,9 @@ def make_parser() -> argparse.ArgumentParser:
         commands, "psql", "database:psql", "psql on the database", "tenantry psql -c 'select 1'", has_json=False
     )
     psql.add_argument(
-        "--role", choices=("platform", "tenantry_ops", "tenantry_migrate", "postgres"), default="platform"
-    )
+        "--role", choices=("platform", "tenantry_ops", "tenantry_migrate", "postgres"), default="platform",
+        help="who asks (default: platform, whom the policies bind)",
+    )  # fmt: skip
     psql.set_defaults(takes_rest=True)
     _command(
         commands, "demo", "demo:run", "two tenants to look at, with a token for each person", "tenantry demo --json"
@@ -113,7 +133,7 @@ def make_parser() -> argparse.ArgumentParser:
         "tenantry session create --tenant acme --email ann@acme.example",
     )  # fmt: skip
     create.add_argument("--tenant", required=True, help="slug or id")
-    create.add_argument("--email", required=True)
+    create.add_argument("--email", required=True, help="of a member of that tenant")
     create.add_argument("--ttl", default="1 day", help="how long it lives, as PostgreSQL's interval (default: 1 day)")
     secret = commands.add_parser("secret", help="secrets: AUTH_SECRET, and the database's own").add_subparsers(
         required=True, metavar="ACTION"
@@ -265,12 +285,17 @@ def _alerts(commands: Any) -> None:
     explain = _command(
         alerts, "explain", "alerts:explain", "what an alert looks at", "tenantry alerts explain HighErrorRate"
     )
-    explain.add_argument("alert")
+    explain.add_argument("alert", help="its name, as tenantry alerts list has it")
     change = _command(
         alerts, "set", "alerts:set_", "change thresholds; an empty value puts the default back",
         "tenantry alerts set HighErrorRate.ratio=0.02",
     )  # fmt: skip
-    change.add_argument("threshold", nargs="+", metavar="ALERT.NAME=VALUE")
+    change.add_argument(
+        "threshold",
+        nargs="+",
+        metavar="ALERT.NAME=VALUE",
+        help="an empty value puts the default back: HighErrorRate.ratio=",
+    )
     test = _command(
         alerts, "test", "incidents:test", "send a test message to every channel, or to one person's",
         "tenantry alerts test --person ann",
@@ -279,12 +304,12 @@ def _alerts(commands: Any) -> None:
     replay = _command(
         alerts, "replay", "alerts:replay", "run a file of cases through the rules", "tenantry alerts replay cases.yaml"
     )
-    replay.add_argument("cases", metavar="FILE")
+    replay.add_argument("cases", metavar="FILE", help="YAML: series, and the transitions that they should make")
     export = _command(
         alerts, "export", "alerts:export", "the same rules for Prometheus, Alertmanager or Grafana",
         "tenantry alerts export prometheus > rules.yaml",
     )  # fmt: skip
-    export.add_argument("what", choices=("prometheus", "alertmanager", "grafana"))
+    export.add_argument("what", choices=("prometheus", "alertmanager", "grafana"), help="for whom")
     export.add_argument("--job", default="platform-api", help="the scrape job's name (default: platform-api)")
     export.add_argument("--service", default="platform-api", help="the label service (default: platform-api)")
     export.add_argument("--more", action="store_true", help="also what is not of the runbook's nine")
@@ -459,22 +484,27 @@ def _incidents(commands: Any) -> None:
     listed.add_argument("--all", action="store_true", help="also what is resolved")
     _command(
         incident, "show", "incidents:show_one", "one incident with its timeline", "tenantry incident show inc-1a2b3c4d"
-    ).add_argument("id")
+    ).add_argument("id", help="the incident: inc-1a2b3c4d")
     for name, says, example in (
         ("ack", "take an incident: no repeats, no next level", "tenantry incident ack inc-1a2b3c4d --by ann"),
         ("resolve", "say that it is over", "tenantry incident resolve inc-1a2b3c4d --by ann"),
         ("note", "write a line into the timeline", 'tenantry incident note inc-1a2b3c4d --by ann "disk replaced"'),
     ):
         command = _command(incident, name, f"incidents:{name}", says, example)
-        command.add_argument("id")
+        command.add_argument("id", help="the incident: inc-1a2b3c4d")
         if name == "note":
-            command.add_argument("text")
+            command.add_argument("text", help="what was seen or done")
         command.add_argument("--by", required=True, help="who says it")
     opened = _command(
         incident, "open", "incidents:open_", "open one by hand, and page",
         'tenantry incident open --kind security --by ann "a laptop was stolen"',
     )  # fmt: skip
-    opened.add_argument("--kind", required=True, choices=("corruption", "rls_breach", "security", "data_breach"))
+    opened.add_argument(
+        "--kind",
+        required=True,
+        choices=("corruption", "rls_breach", "security", "data_breach"),
+        help="what it is about",
+    )
     opened.add_argument("--by", required=True, help="who opens it")
     opened.add_argument("text", help="what happened, in a line")
 
@@ -491,8 +521,8 @@ def _incidents(commands: Any) -> None:
     silences = silence.add_subparsers(metavar="ACTION")
     _command(silences, "list", "incidents:silences", "the silences that hold", "tenantry silence list")
     end = _command(silences, "end", "incidents:end_silence", "end one now", "tenantry silence end sil-1a2b3c --by ann")
-    end.add_argument("id")
-    end.add_argument("--by", required=True)
+    end.add_argument("id", help="the silence, as tenantry silence list has it")
+    end.add_argument("--by", required=True, help="who ends it")
 
     oncall = _command(
         commands, "oncall", "incidents:oncall", "who is paged now; 1 if a level is empty", "tenantry oncall"
@@ -582,8 +612,9 @@ def _command(
     commands: Any, name: str, run: str, says: str, example: str, *, has_json: bool = True
 ) -> argparse.ArgumentParser:
     parser = commands.add_parser(
-        name, help=says, description=says[:1].upper() + says[1:] + ".", epilog=f"Example: {example}"
-    )
+        name, help=says, description=says[:1].upper() + says[1:] + ".",
+        epilog=f"Example: {example}\nExit codes: {_EXITS.get(run, _EXIT)}", formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     if has_json:
         parser.add_argument("--json", action="store_true", help="for machines")
     parser.set_defaults(run=run)
