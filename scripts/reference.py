@@ -84,7 +84,12 @@ def metrics() -> str:
 
 
 def commands() -> str:
-    lines = ["# Commands", "", f"Exit codes, where a command says nothing else: {COMMON_EXITS}. `--json` is for machines.", ""]
+    lines = [
+        "# Commands",
+        "",
+        f"Exit codes, where a command says nothing else: {COMMON_EXITS}. `--json` is for machines.",
+        "",
+    ]
 
     def walk(parser: argparse.ArgumentParser) -> None:
         nested = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
