@@ -15,7 +15,8 @@ from typing import Any
 
 import uvloop
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = 10.0
+"""What is not answered by then has failed: above the longest start of a server, and below any client's patience."""
 
 
 class Count:
@@ -54,7 +55,8 @@ class Client(asyncio.Protocol):
         if self.count.is_over:
             if self.transport is not None:
                 self.transport.close()
-            self.over.set_result(None)
+            if not self.over.done():
+                self.over.set_result(None)
             return
         self.started = loop.time()
         if self.transport is not None:
@@ -119,12 +121,16 @@ async def main(port: int, path: str, clients: int, pause: float) -> None:
     for number, client in enumerate(made):
         loop.call_later(pause * number / clients, client.next)
     ended = loop.run_in_executor(None, sys.stdin.buffer.read)
-    while not ended.done():
-        await asyncio.wait([ended], timeout=1.0)
+    waiting = {client.over for client in made}
+    while not ended.done() or waiting:
+        if ended.done():
+            count.is_over = True
+        await asyncio.wait(
+            [ended, *waiting] if not ended.done() else waiting, timeout=1.0, return_when=asyncio.FIRST_COMPLETED
+        )
         for client in made:
             client.late()
-    count.is_over = True
-    await asyncio.wait([client.over for client in made], timeout=DEADLINE_SECONDS + 1)
+        waiting = {over for over in waiting if not over.done()}
     rates = sorted(count.by_second.values())
     sys.stdout.write(
         json.dumps({
