@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 
-from tenantry import Tenantry
+from tenantry import BigInt, Ctx, Record, Tenantry, Tracked
 from tenantry.http import NativeServer, bind
 from tests.conftest import Database, People
 from tests.harness import Client, opened
 
 
 async def heard(
-    url: str, token: str, count: int, after: str | None = None, started: asyncio.Event | None = None
-) -> list[Any]:
+    url: str, token: str, count: int, after: str | None = None, started: asyncio.Event | None = None,
+    path: str = "users.changed",
+) -> list[Any]:  # fmt: skip
     """The first `count` messages: (id, data)."""
     headers = {"authorization": f"Bearer {token}", "accept": "text/event-stream"}
     if after is not None:
@@ -25,7 +27,7 @@ async def heard(
     id_, data, event = "", "", ""
     async with (
         httpx.AsyncClient(timeout=30) as client,
-        client.stream("GET", f"{url}/users.changed", headers=headers) as answer,
+        client.stream("GET", f"{url}/{path}", headers=headers) as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream"), answer.headers
         async for line in answer.aiter_lines():
@@ -74,3 +76,52 @@ async def test_users_changed_reaches_a_front_end_and_goes_on_where_it_was(databa
         both[1].cancel()
         await asyncio.gather(*both, return_exceptions=True)
         await server.drain(1)
+
+
+class Counted(Record):
+    total: BigInt
+    parts: list[BigInt]
+
+
+async def test_a_big_integer_keeps_its_digits_through_an_event(database: Database, people: People) -> None:
+    """A string without a transformer, a bigint with superjson; what is not a whole number is an error where it is published."""
+    app = Tenantry()
+    app.mount("/plain")
+    app.mount("/super", transformer="superjson")
+    sums = app.router("sums")
+
+    @sums.mutation
+    async def count(ctx: Ctx) -> str:
+        await ctx.publish("sums", Counted(total=BigInt(2**70), parts=[BigInt(-(2**64)), BigInt(7)]))
+        return "counted"
+
+    @sums.subscription
+    async def counted(ctx: Ctx) -> AsyncIterator[Tracked[Counted]]:
+        async for event in ctx.subscribe(Counted, "sums"):
+            yield event
+
+    async with opened(app, database) as app:
+        listener = bind("127.0.0.1", 0)
+        server = NativeServer(app.handler)
+        await server.start([listener])
+        host = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        both = [
+            asyncio.create_task(heard(f"{host}{mount}", people.acme.member.token, 1, path="sums.counted"))
+            for mount in ("/plain", "/super")
+        ]
+        hub = app._state.hub  # pyright: ignore
+        async with asyncio.timeout(20):
+            while sum(len(channel.members) for channel in hub.channels.values()) < 2:
+                await asyncio.sleep(0.005)
+        async with httpx.AsyncClient() as client:
+            said = await client.post(
+                f"{host}/plain/sums.count",
+                headers={"authorization": f"Bearer {people.acme.owner.token}", "content-type": "application/json"},
+            )
+            assert said.status_code == 200, said.text
+        plain, rich = await asyncio.wait_for(asyncio.gather(*both), 30)
+        await server.drain(1)
+    (_, found), (_, wrapped) = plain[0], rich[0]
+    assert found == {"total": str(2**70), "parts": [str(-(2**64)), "7"]}
+    assert wrapped["json"] == found
+    assert wrapped["meta"]["values"] == {"total": ["bigint"], "parts.0": ["bigint"], "parts.1": ["bigint"]}
