@@ -7,6 +7,7 @@ import http.server
 import json
 import socket
 import threading
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,18 @@ class Sink:
     def __init__(self, status: int = 200) -> None:
         self.status = status
         self.got: list[dict[str, Any]] = []
+        self.at: list[float] = []
+        """When each came, by the monotonic clock."""
         sink = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self) -> None:
+                sink.at.append(time.monotonic())
                 sink.got.append(json.loads(self.rfile.read(int(self.headers["content-length"])) or b"{}"))
                 self.answer()
 
             def do_GET(self) -> None:
+                sink.at.append(time.monotonic())
                 sink.got.append({"path": self.path})
                 self.answer()
 

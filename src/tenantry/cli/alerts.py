@@ -83,6 +83,7 @@ def set_(arguments: argparse.Namespace) -> int:
 
 def replay(arguments: argparse.Namespace) -> int:
     """Run a file of cases; 1 if one of them differs."""
+    from tenantry.ops.alerts import promql
     from tenantry.ops.alerts import replay as cases
 
     path = Path(arguments.cases)
@@ -91,7 +92,8 @@ def replay(arguments: argparse.Namespace) -> int:
     except (OSError, UnicodeDecodeError) as error:
         raise cases.CasesFaulty(file=path.name, why=type(error).__name__) from None
     read = cases.read(text, path.name)
-    told = [cases.run(case, read.interval, path.name) for case in read.cases]
+    increase = promql.increase if arguments.prometheus else promql.rises
+    told = [cases.run(case, read.interval, path.name, increase=increase) for case in read.cases]
     if arguments.json:
         show(
             [

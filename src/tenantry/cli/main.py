@@ -305,6 +305,7 @@ def _alerts(commands: Any) -> None:
         alerts, "replay", "alerts:replay", "run a file of cases through the rules", "tenantry alerts replay cases.yaml"
     )
     replay.add_argument("cases", metavar="FILE", help="YAML: series, and the transitions that they should make")
+    replay.add_argument("--prometheus", action="store_true", help="reckon increases as PromQL does, to the last bit")
     export = _command(
         alerts, "export", "alerts:export", "the same rules for Prometheus, Alertmanager or Grafana",
         "tenantry alerts export prometheus > rules.yaml",

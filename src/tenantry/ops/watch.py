@@ -7,11 +7,13 @@ gets a copy when it is there. Whatever fails in one part is logged by its kind, 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -69,6 +71,9 @@ class Watch:
         self.ticks = 0
         self.last_tick = 0.0
         self.sending: set[asyncio.Task[None]] = set()
+        self.news = asyncio.Event()
+        """Set when the desk should look at once."""
+        self.disk = ThreadPoolExecutor(1, "tenantry-watch-disk")
         self.heartbeat = Heartbeat(
             settings.heartbeat_url, every_seconds=60.0 * self.scale,
             sent=lambda: self.signals.count("heartbeat_sent_total"),
@@ -90,32 +95,60 @@ class Watch:
     # ------------------------------------------------------------------ the loop
 
     async def run(self, stopped: asyncio.Event) -> None:
-        """Until it is told to stop; then what is under way is written down."""
-        every = min(1.0, self.tick_seconds)
+        """Until it is told to stop; then what is under way is written down.
+
+        The desk has a loop of its own: a sampling waits for a server that is silent, and no page waits for a sampling.
+        """
+        ticking = asyncio.create_task(self._ticks(stopped))
+        ending = asyncio.create_task(self._end(stopped))
+        try:
+            while not stopped.is_set():
+                self.news.clear()
+                await self._soft("the desk", self.turn())
+                pause = QUICK_SECONDS if self._is_about_to_tell() else min(1.0, self.tick_seconds)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self.news.wait()
+            await asyncio.wait([ticking], timeout=LAST_SECONDS)
+        finally:
+            ticking.cancel()
+            ending.cancel()
+            await asyncio.gather(ticking, ending, return_exceptions=True)
+        await self.close()
+
+    async def _ticks(self, stopped: asyncio.Event) -> None:
+        """Each tick, until the end. Ticks that were missed are not made up: one evaluation now, and the next a tick later."""
         next_tick = time.monotonic()
         while not stopped.is_set():
             late = time.monotonic() - next_tick
-            if late >= 0:
-                # Ticks that were missed are not made up: one evaluation now, and the next a tick later.
-                is_on_time = late < self.tick_seconds / 4
-                due = next_tick if is_on_time else next_tick + late
-                next_tick = due + self.tick_seconds
-                await self._soft("the tick", self.tick(due))
-            await self._soft("the desk", self.turn())
-            pause = QUICK_SECONDS if self._is_about_to_tell() else every
-            try:
-                async with asyncio.timeout(max(0.001, min(pause, next_tick - time.monotonic()))):
+            due = next_tick if late < self.tick_seconds / 4 else next_tick + late
+            next_tick = due + self.tick_seconds
+            await self._soft("the tick", self.tick(due))
+            self.news.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.001, next_tick - time.monotonic())):
                     await stopped.wait()
-            except TimeoutError:
-                continue
-        await self.close()
+
+    async def _end(self, stopped: asyncio.Event) -> None:
+        await stopped.wait()
+        self.news.set()
 
     def _is_about_to_tell(self) -> bool:
-        """Whether something waits for its first message: then a courier is made ready, and the clock is looked at more often."""
+        """Whether something waits for its first message: then the clock is looked at more often."""
         about = any(incident.is_open and incident.told_at is None for incident in self.desk.incidents.values())
-        if about and (self.readers or any(self.levels.values()) or self.oncall.people):
+        if (about or self._is_uneasy()) and (self.readers or any(self.levels.values()) or self.oncall.people):
             self.sender.warm()
         return about
+
+    def _is_uneasy(self) -> bool:
+        """Whether a critical may soon fire: a courier is made ready by then, for a busy machine takes seconds to start one."""
+        verdicts = self.evaluator.verdicts
+        failing = verdicts.get("HealthCheckFailing")
+        return (failing is not None and bool(failing.value)) or any(
+            verdict.state == "pending" and rule.severity == "critical"
+            for name, verdict in verdicts.items()
+            if (rule := self.desk.rules.get(name)) is not None
+        )
 
     async def _soft(self, what: str, work: Awaitable[None]) -> None:
         try:
@@ -153,7 +186,7 @@ class Watch:
             self.is_changed = True
             reply = Reply(False, "it cannot be read") if command is None else self.obey(command, now)
             self.book.answer(path, reply)
-        for notice in self.desk.tick(now, self.evaluator.verdicts):
+        for notice in self.desk.tick(now, self.evaluator.verdicts, ahead=self.steady.base.offset):
             self.is_changed = True
             self.outbox.add(notice, self.candidates(notice), now)
         for sending in self.outbox.due(now):
@@ -164,8 +197,8 @@ class Watch:
             self.desk.forget(now - KEEP_SECONDS)
             self.outbox.forget(now - KEEP_SECONDS, list(self.desk.incidents))
             self.book.tidy()
-            self.book.write(self.memory())
             self.is_changed = False
+            await self._write_down()
         is_well = time.monotonic() - self.last_tick < 2 * self.tick_seconds
         await self.heartbeat.turn(
             time.monotonic(), is_well=is_well and self.outbox.oldest_seconds(now) < 3600 * self.scale
@@ -177,7 +210,17 @@ class Watch:
         self.signals.count("notifications_total", sending.channel, "sent" if is_taken else "failed")
         self.outbox.tried(sending, is_taken=is_taken, now=self.steady.now())
         self.is_changed = True
-        self.book.write(self.memory())
+        await self._write_down()
+
+    async def _write_down(self) -> None:
+        """In a thread of its own: a disk takes its time, and messages leave meanwhile. One after another, so that the newest stays."""
+        # Encoded here: what the desk changes while the disk is busy must not be half in it.
+        text = msgspec.json.encode(self.memory())
+        try:
+            await asyncio.get_running_loop().run_in_executor(self.disk, self.book.put, text)
+        except OSError:
+            self.is_changed = True
+            raise
 
     async def close(self) -> None:
         """Write down what is under way."""
@@ -187,7 +230,8 @@ class Watch:
         for task in list(self.sending):
             task.cancel()
         await self.sender.close()
-        self.book.write(self.memory())
+        await self._write_down()
+        self.disk.shutdown(wait=False)
         await self.record.close()
 
     # ------------------------------------------------------------------ who

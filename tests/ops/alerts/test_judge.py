@@ -100,6 +100,7 @@ def test_latency_elevated_is_warned_of_beside_the_nine():
             {
                 Series.of(bucket, {"le": "0.5"}): 50.0 * step,
                 Series.of(bucket, {"le": "1"}): 100.0 * step,
+                Series.of(bucket, {"le": "+Inf"}): 100.0 * step,
                 Series.of(count): 100.0 * step,
             },
         )

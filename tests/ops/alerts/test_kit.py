@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +11,9 @@ import pytest
 import yaml
 
 from tenantry.ops.alerts import export, limits, replay
+from tests.ops.alerts.stories import PROMTOOL, as_unit_test, longest, promtool, through_promtool
 
 KIT = Path(__file__).parent / "kit"
-PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not here (Debian: prometheus)")
 
 
@@ -61,16 +59,6 @@ def test_the_exported_rules_and_routes_are_the_kits(tmp_path: Path):
         assert yaml.safe_load(printed.stdout) == yaml.safe_load((KIT / file).read_text())
 
 
-def promtool(folder: Path, rules: dict[str, object], tests: Path) -> subprocess.CompletedProcess[str]:
-    assert PROMTOOL is not None
-    (folder / "rules.yaml").write_text(yaml.safe_dump(rules))
-    if tests.parent != folder:
-        shutil.copy(tests, folder / tests.name)
-    return subprocess.run(
-        [PROMTOOL, "test", "rules", tests.name], cwd=folder, capture_output=True, text=True, timeout=120
-    )
-
-
 @needs_promtool
 @pytest.mark.parametrize("file", ["cases.test.yaml", "labels.test.yaml"])
 def test_promtool_says_the_same_of_the_exported_rules(tmp_path: Path, file: str):
@@ -107,88 +95,6 @@ def test_a_broken_file_of_thresholds_silences_nothing(tmp_path: Path):
     assert found["HighErrorRate"]["ratio"] == 0.05
     assert found["MemoryHigh"]["ratio"] == 0.7
     assert len(faults) == 1
-
-
-# ------------------------------------------------------------------ invented stories, through both
-
-
-def invented(seed: int) -> replay.Case:
-    """Gauges that wander over their thresholds, with samples missed, and counters that rise in bursts and restart."""
-    chance = random.Random(seed)
-
-    def walk(choices: list[str], missed: float = 0.0) -> str:
-        tokens: list[str] = []
-        while len(tokens) < 12:
-            if tokens and chance.random() < missed:
-                # Some gaps are as long as a last value is good for; some series end, and come back or not.
-                tokens.append(chance.choice(["_", "_*3", "_*19", "_*20", "_*21", "S"]))
-            else:
-                tokens.append(f"{chance.choice(choices)}*{chance.randint(1, 6)}")
-        return " ".join(tokens)
-
-    # Values that are exact in every unit, and rates that the extrapolation of PromQL leaves on the same side of a threshold.
-    series = [
-        replay.Samples("health_check_consecutive_failures", walk(["0", "2", "3", "4", "5"], 0.1)),
-        replay.Samples("health_status", walk(["0", "1", "2"], 0.1)),
-        replay.Samples("db_up", walk(["1", "1", "0"], 0.1)),
-        replay.Samples("db_response_time_ms", walk(["5", "100", "101", "400"])),
-        replay.Samples("db_pool_utilization_ratio", walk(["0.2", "0.8", "0.9"]), {"instance": "a"}),
-        replay.Samples("db_pool_utilization_ratio", walk(["0.1", "0.5", "0.95"], 0.1), {"instance": "b"}),
-        replay.Samples("process_memory_utilization_ratio", walk(["0.5", "0.81"])),
-        replay.Samples("rls_violations_total", "0 " + walk(["+0", "+0", "+40"]) + " +0*60"),
-        replay.Samples("api_requests_total", "0 +100*90"),
-        replay.Samples("api_request_errors_total", "0 " + walk(["+0", "+0", "+90"]) + " +0*60", {"kind": "server"}),
-    ]
-    return replay.Case(f"invented-{seed}", series, [])
-
-
-def spelled(values: str) -> str:
-    return " ".join(
-        {None: "_", "S": "stale"}.get(v, v if isinstance(v, str) else repr(v)) for v in replay.expand(values)
-    )  # type: ignore[arg-type]
-
-
-def as_unit_test(case: replay.Case, transitions: list[replay.Expected], steps: int) -> dict[str, object]:
-    """A case for promtool: after each evaluation exactly these alerts are alive, in exactly these states."""
-    states: dict[str, str] = {}
-    checks: list[dict[str, object]] = []
-    for step in range(steps):
-        at = step * 15.0
-        states.update({e.alert: e.to for e in transitions if e.t == at})
-        alive = {name: state for name, state in states.items() if state != "inactive"}
-        samples = [
-            {"labels": f'{{alertname="{name}",alertstate="{state}"}}', "value": 1} for name, state in alive.items()
-        ]
-        ask = 'count by (alertname, alertstate) (ALERTS{alertname!="Watchdog"})'
-        checks.append({"expr": ask, "eval_time": f"{at:.0f}s", "exp_samples": samples})
-    inputs: list[dict[str, str]] = []
-    for series in case.series:
-        labels = ",".join(f'{k}="{v}"' for k, v in {"job": "platform-api", **series.labels}.items())
-        inputs.append({"series": f"{series.metric}{{{labels}}}", "values": spelled(series.values)})
-    return {"name": case.name, "interval": "15s", "input_series": inputs, "promql_expr_test": checks}
-
-
-def longest(case: replay.Case) -> int:
-    """How many evaluations a case has."""
-    if case.until is not None:
-        return int(case.until / 15) + 1
-    return max(len(list(replay.expand(series.values))) for series in case.series)
-
-
-def through_promtool(folder: Path, tests: list[dict[str, object]]) -> None:
-    file = folder / "written.test.yaml"
-    file.write_text(yaml.safe_dump({"rule_files": ["rules.yaml"], "evaluation_interval": "15s", "tests": tests}))
-    told = promtool(folder, export.prometheus(limits.defaults()), file)
-    assert told.returncode == 0, told.stdout + told.stderr
-
-
-@needs_promtool
-def test_invented_stories_go_the_same_way_through_both(tmp_path: Path):
-    cases = [invented(seed) for seed in range(12)]
-    through_promtool(
-        tmp_path,
-        [as_unit_test(case, replay.run(case, 15.0, "invented").unexpected, min(60, longest(case))) for case in cases],
-    )
 
 
 MORE = Path(__file__).with_name("more_cases.yaml")

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from tenantry.ops.alerts import promql
 from tenantry.ops.alerts.history import History, Series
 from tenantry.ops.alerts.judge import Transition, Verdict, evaluate
 from tenantry.ops.alerts.limits import Limits, defaults
@@ -36,11 +37,16 @@ class Evaluator:
     """Judges the rules each tick."""
 
     def __init__(
-        self, rules: Sequence[Rule] = RULES, *, limits: Limits | None = None, tick_seconds: float = TICK_SECONDS
+        self,
+        rules: Sequence[Rule] = RULES,
+        *,
+        limits: Limits | None = None,
+        tick_seconds: float = TICK_SECONDS,
+        increase: promql.Increase = promql.rises,
     ) -> None:
         self.rules = rules
         self.limits = limits or defaults(rules)
-        self.history = History(METRICS, scale=tick_seconds / TICK_SECONDS)
+        self.history = History(METRICS, scale=tick_seconds / TICK_SECONDS, increase=increase)
         self.verdicts: dict[str, Verdict] = {}
 
     def tick(self, now: float, values: Mapping[Series, float | None] | None) -> list[Transition]:

@@ -1,9 +1,9 @@
 """What was sampled in the last minutes: series of (time, value), asked as Prometheus would be. Pure: time comes in.
 
 An instant value is the last sample, for five minutes after it (Prometheus' lookback); a series that ended has none at once. An
-increase is the sum of rises between the samples in [now - window, now], where a fall counts as a restart from 0; a series with
-fewer than two samples there has none. First per series, then summed. Samples older than the longest window are dropped, so the
-memory is bounded by the series that the rules name.
+increase is the sum of rises between the samples in [now - window, now], where a fall counts as a restart from 0 (`promql.rises`); a
+series with fewer than two samples there has none, and that it ended since does not matter. First per series, then summed. Samples
+older than the longest window are dropped, so the memory is bounded by the series that the rules name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 
 from msgspec import Struct
+
+from tenantry.ops.alerts import promql
 
 ALMOST = 1e-6
 """Seconds: moments are sums of ticks, which are not exact where a tick is no whole number."""
@@ -45,8 +47,9 @@ class Kept(Struct):
 class History:
     """Samples of the series that rules look at. `scale` shrinks every duration alike (a tick of 1 s: 1/15)."""
 
-    def __init__(self, metrics: Iterable[str], *, scale: float = 1.0) -> None:
+    def __init__(self, metrics: Iterable[str], *, scale: float = 1.0, increase: promql.Increase = promql.rises) -> None:
         self.metrics = frozenset(metrics)
+        self.increase_of = increase
         self.scale = scale
         self._kept: dict[Series, Kept] = {}
 
@@ -75,15 +78,15 @@ class History:
             if not kept.samples:
                 del self._kept[series]
 
-    def _found(self, metric: str, labels: Mapping[str, str]) -> Iterator[Kept]:
-        return (kept for series, kept in self._kept.items() if series.metric == metric and series.has(labels))
+    def _found(self, metric: str, labels: Mapping[str, str]) -> Iterator[tuple[Series, Kept]]:
+        return (pair for pair in self._kept.items() if pair[0].metric == metric and pair[0].has(labels))
 
     def values(self, now: float, metric: str, **labels: str) -> list[float]:
         """The value now of each series of the metric that has these labels."""
         oldest = now - LOOKBACK_SECONDS * self.scale - ALMOST
         return [
             kept.samples[-1][1]
-            for kept in self._found(metric, labels)
+            for _, kept in self._found(metric, labels)
             if not kept.is_over and kept.samples and kept.samples[-1][0] >= oldest
         ]
 
@@ -97,13 +100,25 @@ class History:
 
     def increase(self, now: float, window_seconds: float, metric: str, **labels: str) -> float | None:
         """How much the counters rose in the window, in sum; None if no series has two samples there."""
-        start = now - window_seconds * self.scale - ALMOST
-        rises = [
-            rise
-            for kept in self._found(metric, labels)
-            if (rise := _rise([s for s in kept.samples if s[0] >= start])) is not None
-        ]
-        return sum(rises) if rises else None
+        rises = [rise for _, rise in self._rises(now, window_seconds, metric, labels)]
+        return promql.total(rises) if rises else None
+
+    def increases(self, now: float, window_seconds: float, metric: str, by: str) -> dict[str, float]:
+        """The same, by the value of a label."""
+        rises: dict[str, list[float]] = {}
+        for series, rise in self._rises(now, window_seconds, metric, {}):
+            rises.setdefault(dict(series.labels).get(by, ""), []).append(rise)
+        return {value: promql.total(of_value) for value, of_value in rises.items()}
+
+    def _rises(
+        self, now: float, window_seconds: float, metric: str, labels: Mapping[str, str]
+    ) -> Iterator[tuple[Series, float]]:
+        start = now - window_seconds * self.scale
+        for series, kept in self._found(metric, labels):
+            within = [sample for sample in kept.samples if sample[0] >= start - ALMOST]
+            rise = self.increase_of(within, start, now)
+            if rise is not None:
+                yield series, rise
 
     def dump(self) -> list[tuple[str, dict[str, str], bool, list[tuple[float, float]]]]:
         """Everything, for `load` after a restart."""
@@ -117,14 +132,3 @@ class History:
             if metric in self.metrics:
                 moved = deque((at + shift, value) for at, value in samples)
                 self._kept[Series.of(metric, labels)] = Kept(moved, is_over)
-
-
-def _rise(samples: list[tuple[float, float]]) -> float | None:
-    if len(samples) < 2:
-        return None
-    total = 0.0
-    before = samples[0][1]
-    for _, value in samples[1:]:
-        total += value - before if value >= before else value
-        before = value
-    return total

@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Struct, field
 
 from tenantry.errors import StartError
+from tenantry.ops.alerts import promql
 from tenantry.ops.alerts.evaluator import Evaluator
 from tenantry.ops.alerts.history import Series
 from tenantry.ops.alerts.rules import RULES
@@ -121,8 +122,8 @@ def expand(values: str) -> Iterator[float | str | None]:
             yield float(before)
 
 
-def run(case: Case, interval: float, file: str) -> Told:
-    """Play one case. Raises CasesFaulty if its values cannot be read."""
+def run(case: Case, interval: float, file: str, *, increase: promql.Increase = promql.rises) -> Told:
+    """Play one case; with `promql.increase` as Prometheus would. Raises CasesFaulty if its values cannot be read."""
     if case.only == "prometheus":
         return Told(case.name, is_skipped=True)
     try:
@@ -132,7 +133,7 @@ def run(case: Case, interval: float, file: str) -> Told:
     length = max((len(values) for _, values in series), default=1)
     if case.until is not None:
         length = int(case.until // interval) + 1
-    evaluator = Evaluator([rule for rule in RULES if rule.is_of_the_runbook])
+    evaluator = Evaluator([rule for rule in RULES if rule.is_of_the_runbook], increase=increase)
     happened: list[Expected] = []
     ended: set[Series] = set()
     for step in range(length):

@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from tenantry.ops.alerts import promql
 from tenantry.ops.alerts.history import History
 
 Severity = Literal["critical", "warning"]
@@ -100,14 +101,17 @@ def _error_rate(history: History, now: float, limits: Mapping[str, float]) -> Re
     return Reading(is_true, ratio)
 
 
-def _slow_share(bound: str) -> Condition:
+def _slow_share(bound: float) -> Condition:
+    """True by the quantile, as PromQL has it; the value is the share of requests within the bound, which says more."""
+
     def condition(history: History, now: float, limits: Mapping[str, float]) -> Reading:
         count = history.increase(now, WINDOW, "api_request_duration_seconds_count")
-        within = history.increase(now, WINDOW, "api_request_duration_seconds_bucket", le=bound)
-        if not count or within is None:
+        within = history.increases(now, WINDOW, "api_request_duration_seconds_bucket", by="le")
+        quantile = promql.quantile(limits["quantile"], within)
+        if not count or quantile is None:
             return NO_DATA
-        share = within / count
-        return Reading(share < limits["quantile"] and count >= limits["requests"], share)
+        share = within.get(f"{bound:g}", 0.0) / (within.get("+Inf") or count)
+        return Reading(quantile > bound and count >= limits["requests"], share)
 
     return condition
 
@@ -172,7 +176,7 @@ max by (job) (max_over_time(up{{job="{job}"}}[{scrapes_window}])) == 0
     Rule(
         "HighLatencyP95", "critical", "performance-degradation", 0, 2 * MINUTE,
         {"quantile": _QUANTILE, "requests": _REQUESTS},
-        _slow_share("1"),
+        _slow_share(1),
         """histogram_quantile({quantile}, sum by (job, le) (increase(api_request_duration_seconds_bucket{{job="{job}"}}[{window}]))) > 1
 and sum by (job) (increase(api_request_duration_seconds_count{{job="{job}"}}[{window}])) >= {requests}
 """,
@@ -236,7 +240,7 @@ and min by (job) (db_up{{job="{job}"}}) == 1
     Rule(
         "LatencyElevated", "warning", "performance-degradation", 0, 2 * MINUTE,
         {"quantile": _QUANTILE, "requests": _REQUESTS},
-        _slow_share("0.5"),
+        _slow_share(0.5),
         """histogram_quantile({quantile}, sum by (job, le) (increase(api_request_duration_seconds_bucket{{job="{job}"}}[{window}]))) > 0.5
 and sum by (job) (increase(api_request_duration_seconds_count{{job="{job}"}}[{window}])) >= {requests}
 """,

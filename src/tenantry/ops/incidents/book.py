@@ -79,8 +79,12 @@ class Book:
 
     def write(self, memory: Memory) -> None:
         """Replace what was written. Raises OSError."""
+        self.put(msgspec.json.encode(memory))
+
+    def put(self, text: bytes) -> None:
+        """The same, of a memory that is encoded already."""
         self._make()
-        _put(self.path, msgspec.json.encode(memory))
+        _put(self.path, text)
 
     def say(self, command: Command, *, wait_seconds: float = 3.0) -> Reply | None:
         """Give a command to the watcher, and wait for its answer; None if it does not answer in that time.

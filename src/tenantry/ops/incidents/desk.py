@@ -39,13 +39,15 @@ class Pace(Struct, frozen=True):
     third: float = 45 * MINUTE
     third_again: float = 5 * MINUTE
     target: float = 60 * MINUTE
+    lately: float = 15.0
+    """What fired so long ago at the most is told of as of then: to sample took its time, and that is not waited for again."""
 
     def scaled(self, by: float) -> Pace:
         """The same, `by` times as long."""
         return Pace(
             self.wait_critical * by, self.wait_warning * by, self.between_changes * by, self.repeat_warning * by,
             self.reopen * by, tuple(t * by for t in self.again), self.second * by, self.third * by, self.third_again * by,
-            self.target * by,
+            self.target * by, self.lately * by,
         )  # fmt: skip
 
 
@@ -64,12 +66,16 @@ class Desk:
 
     # ------------------------------------------------------------------ what comes in
 
-    def tick(self, now: float, verdicts: Mapping[str, Verdict]) -> list[Notice]:
-        """What is to be sent after an evaluation, in order; nothing of it was given out before."""
+    def tick(self, now: float, verdicts: Mapping[str, Verdict], *, ahead: float | None = None) -> list[Notice]:
+        """What is to be sent after an evaluation, in order; nothing of it was given out before.
+
+        `ahead` is how far the clock of `now` is ahead of the verdicts' own; None where what fires is taken to fire now.
+        """
         firing = [name for name, verdict in verdicts.items() if verdict.state == "firing" and name in self.rules]
         told = [name for name in firing if not self.is_muted(name, firing, now)]
         for name in told:
-            self._fires(name, verdicts[name], now)
+            since = now if ahead is None else verdicts[name].since + ahead
+            self._fires(name, verdicts[name], since if now - self.pace.lately <= since <= now else now)
         for incident in self.incidents.values():
             if incident.is_open and incident.kind == "alerts":
                 self._ends(incident, set(firing), now)

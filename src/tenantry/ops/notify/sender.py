@@ -13,10 +13,13 @@ import itertools
 import json
 import logging
 import sys
+from pathlib import Path
 
 from tenantry.ops.incidents import Notice
 from tenantry.ops.notify.channel import Channel, addressed
 
+COURIER = str(Path(__file__).with_name("courier.py"))
+"""Run as a file: of this package it needs nothing, and loading it would be a fifth of its start."""
 DEADLINE_SECONDS = 10.0
 START_SECONDS = 20.0
 """An interpreter and apprise: a second, and more where the machine is the trouble."""
@@ -84,7 +87,7 @@ class Courier:
     async def _live(self) -> None:
         try:
             self._process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "tenantry.ops.notify.courier", stdin=asyncio.subprocess.PIPE,
+                sys.executable, "-P", COURIER, stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
             )  # fmt: skip
             if self.is_leaving:
