@@ -37,8 +37,7 @@ def main() -> None:
     import apprise
 
     logging.getLogger("apprise").setLevel(logging.CRITICAL)  # its lines hold URLs
-    # The first URL makes it load all its plugins: half a second, two where the machine is busy, and better now than with a page.
-    apprise.Apprise().add("json://127.0.0.1")
+    load(apprise)
     answer({})
 
     def carry(line: bytes) -> None:
@@ -56,6 +55,11 @@ def main() -> None:
         under_way.append(threads.submit(carry, line))
     wait(under_way, LAST_SECONDS)
     os._exit(0)  # threads that hang would hold an ordinary exit
+
+
+def load(apprise: Any) -> None:
+    """The first URL makes it load all its plugins: half a second, two where the machine is busy, and better now than with a page."""
+    apprise.Apprise().add("json://127.0.0.1")
 
 
 def give(apprise: Any, message: dict[str, Any]) -> bool:
