@@ -12,7 +12,23 @@ from pathlib import Path
 from tests.conftest import Database
 
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial" / "README.md"
+PACKAGES = Path(__file__).parents[1] / "cli" / "web"
 HAS_PLUGIN = any(one.name == "tenantry" for one in entry_points(group="pytest11"))
+
+
+def patch(file: Path, diff: str) -> None:
+    """What a reader does with the two lines: put one below the line before it, and one in place of another."""
+    text, before, gone = file.read_text("utf-8"), "", None
+    for line in diff.splitlines():
+        mark, body = line[:1], line[1:]
+        if mark == "-":
+            gone = body
+        elif mark == "+":
+            found, new = (before, f"{before}\n{body}") if gone is None else (gone, body)
+            assert text.count(found) == 1, found
+            text, gone = text.replace(found, new), None
+        before = body
+    file.write_text(text, "utf-8")
 
 
 def test_each_step_of_the_tutorial_runs(database: Database, tmp_path: Path) -> None:
@@ -32,9 +48,11 @@ def test_each_step_of_the_tutorial_runs(database: Database, tmp_path: Path) -> N
     }  # fmt: skip
     said = ""
     for kind, text in re.findall(r"^```(\w+)\n(.*?)^```", PAGE.read_text("utf-8"), re.MULTILINE | re.DOTALL):
-        if kind in ("python", "sql"):
+        if kind in ("python", "sql", "tsx"):
             first, _, rest = text.partition("\n")
-            (place / first.split()[-1]).write_text(rest if kind == "python" else text)
+            (place / first.split()[-1]).write_text(text if kind == "sql" else rest)
+        elif kind == "diff":
+            patch(place / "web/src/main.tsx", text)
         elif kind == "bash":
             done = subprocess.run(
                 ["sh", "-ec", text],
@@ -50,5 +68,17 @@ def test_each_step_of_the_tutorial_runs(database: Database, tmp_path: Path) -> N
             place = place / "desk" if "cd desk" in text else place
     assert "0 errors, 0 warnings" in said
     assert "2 passed" in said
-    assert "tags" in (place / "app-router.d.ts").read_text()
+    command = [sys.executable, "-m", "tenantry.cli.main", "typescript", "--out", "web/src"]
+    subprocess.run(
+        command, cwd=place, env=environment, timeout=60, check=True
+    )  # as `serve --types` did when the files were saved
+    assert "tags" in (place / "web/src/app-router.d.ts").read_text()
+    if (PACKAGES / "node_modules/vite").exists():  # make test installs them
+        (place / "web/node_modules").symlink_to(PACKAGES / "node_modules")
+        for program in (["typescript/bin/tsc"], ["vite/bin/vite.js", "build"]):
+            built = subprocess.run(
+                ["node", f"node_modules/{program[0]}", *program[1:]],
+                cwd=place / "web", capture_output=True, text=True, timeout=200, check=False,
+            )  # fmt: skip
+            assert built.returncode == 0, built.stdout + built.stderr
     assert (place / "migrations" / "0002_add_tags.sql").read_text().startswith("-- migrations")

@@ -15,8 +15,9 @@ from tenantry.dev.calling import Caller, sent_form
 from tenantry.dev.error_page import error_list, error_page, kinds
 from tenantry.dev.explain import plan_of
 from tenantry.dev.forms import NotJson, fields_of, input_of
-from tenantry.dev.frame import ROOT, View
+from tenantry.dev.frame import ROOT, View, nothing
 from tenantry.dev.guard import HEADERS, refusal
+from tenantry.dev.home import HOME, goes_home
 from tenantry.dev.people import NOBODY, people, rotated
 from tenantry.dev.procedure_page import WHO, Answer, home, procedure_page
 from tenantry.dev.record import Fault, Recorder, excerpt
@@ -75,6 +76,9 @@ class Desk:
             path = request.path
             if path == ROOT or path.startswith(f"{ROOT}/"):
                 return self.handle(request, respond)
+            if goes_home(request):
+                respond(HOME)
+                return None
             return inner(request, respond)
 
         return handle
@@ -125,8 +129,8 @@ class Desk:
             return await self._procedure(request, self.procedures[name])
         if room == "requests" and name:
             call = self.recorder.find(int(name)) if name.isascii() and name.isdigit() and len(name) < 16 else None
-            gone = "This request is not kept (any more) by this worker: the last ones are at /_dev/requests"
-            return _plain(404, gone) if call is None else await self._call(request, call)
+            gone = "This request is not kept (any more) by this worker: the last ones are at /_dev/requests."
+            return self._nothing(gone) if call is None else await self._call(request, call)
         if request.method == "POST":
             return _plain(405, "This method is not supported here")
         return await self._list(room, name)
@@ -144,7 +148,10 @@ class Desk:
             case "errors", code if code in kinds():
                 return _html(error_page(self._view(), code, kinds()[code]))
             case _:
-                return _plain(404, "There is no such page below /_dev")
+                return self._nothing("There is no such page below /_dev.")
+
+    def _nothing(self, why: str) -> Response:
+        return _html(nothing(self._view(), why), status=404)
 
     # ------------------------------------------------------------------ a procedure
 
@@ -238,8 +245,8 @@ def _cookie(request: Request) -> str:
     return ""
 
 
-def _html(text: str, headers: list[tuple[bytes, bytes]] | None = None) -> Response:
-    return Response(200, text.encode(), [(b"content-type", b"text/html; charset=utf-8"), *HEADERS, *(headers or [])])
+def _html(text: str, headers: list[tuple[bytes, bytes]] | None = None, *, status: int = 200) -> Response:
+    return Response(status, text.encode(), [(b"content-type", b"text/html; charset=utf-8"), *HEADERS, *(headers or [])])
 
 
 def _plain(status: int, text: str) -> Response:

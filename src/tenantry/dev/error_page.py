@@ -47,5 +47,5 @@ def error_page(view: View, code: str, kind: type[TenantryError]) -> str:
         if kind.is_public
         else "In production a client hears “Something went wrong” and the request id, and nothing of this."
     )
-    body = f"<h1>{e(code)}</h1>{f'<p class=lead>{e(own)}</p>' if own else ''}{code_block(said, 'As it is said')}<p>{heard} tRPC: <code>{e(kind.trpc)}</code></p>"
+    body = f"<h1>{e(code)}</h1>{f'<p class=lead>{e(own)}</p>' if own else ''}{code_block(said, 'As it is said', wraps=True)}<p>{heard} tRPC: <code>{e(kind.trpc)}</code></p>"
     return page(view, code, body, here="Errors")

@@ -20,6 +20,8 @@ class View(Struct, frozen=True):
     pid: int
     stale: str
     groups: list[tuple[str, list[Procedure[..., object]]]]
+    serves: bool = True
+    """Whether older code answers calls meanwhile; without, the banner is all that there is to see."""
 
 
 def e(value: object) -> str:
@@ -34,17 +36,24 @@ def page(view: View, title: str, body: str, *, here: str = "", path: str = "") -
         for name, to in (("Procedures", ""), ("Requests", "/requests"), ("Errors", "/errors"))
     )
     hidden = "" if view.stale else " hidden"
+    words = (
+        "The code on disk does not start; the code before it serves."
+        if view.serves
+        else "The code on disk does not start."
+    )
+    about = f"development · Tenantry {e(view.version)} · worker {view.pid}" if view.serves else "development"
+    nav = f'<nav aria-label="Pages">{links}</nav>' if view.serves else ""
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<title>{e(title)} · {e(view.app)}</title><link rel="stylesheet" href="{ROOT}/desk.css"><link rel="icon" href="data:,">'
         f'<script src="{ROOT}/desk.js" defer></script></head><body data-worker="{view.pid}">'
         '<a class="skip" href="#main">To the content</a>'
-        f'<header><strong><a href="{ROOT}">{e(view.app)}</a></strong><nav aria-label="Pages">{links}</nav>'
-        f'<span class="soft">development · Tenantry {e(view.version)} · worker {view.pid}</span></header>'
-        f'<div id="stale" class="banner" role="alert"{hidden}><strong>The code on disk does not start; the code before it serves.</strong>'
+        f'<header><strong><a href="{ROOT}">{e(view.app)}</a></strong>{nav}'
+        f'<span class="soft">{about}</span></header>'
+        f'<div id="stale" class="banner" role="alert"{hidden}><strong>{words}</strong>'
         f"<pre>{e(view.stale)}</pre></div>"
         f'<p id="fresh" class="banner good" role="status" hidden>New code serves. <a href="">Load this page again</a></p>'
-        f'<div class="sides">{_side(view, path)}<main id="main">{body}</main></div></body></html>\n'
+        f'<div class="sides">{_side(view, path) if view.serves else ""}<main id="main">{body}</main></div></body></html>\n'
     )
 
 
@@ -80,9 +89,15 @@ def status_badge(status: int) -> str:
     return f'<span class="badge s{status // 100}">{status}</span>'
 
 
-def code_block(text: str, label: str) -> str:
-    """Text in a box that can be reached and scrolled by keyboard."""
-    return f'<pre tabindex="0" aria-label="{e(label)}"><code>{e(text)}</code></pre>'
+def code_block(text: str, label: str, *, wraps: bool = False) -> str:
+    """Text in a box that can be reached and scrolled by keyboard; words, unlike code, are `wraps`."""
+    kind = ' class="words"' if wraps else ""
+    return f'<pre tabindex="0"{kind} aria-label="{e(label)}"><code>{e(text)}</code></pre>'
+
+
+def nothing(view: View, why: str) -> str:
+    """The page of an address that has none."""
+    return page(view, "No such page", f'<h1>No such page</h1><p>{e(why)}</p><p><a href="{ROOT}">All procedures</a></p>')
 
 
 def excerpt_block(lines: Iterable[tuple[int, str, bool]]) -> str:

@@ -9,6 +9,7 @@ import msgspec
 
 from tenantry.dev.frame import ROOT, View, page
 from tenantry.dev.guard import HEADERS, refusal
+from tenantry.dev.home import HOME, goes_home
 from tenantry.dev.stale import Stale
 from tenantry.dev.static import STATIC, static
 from tenantry.http import Response
@@ -35,6 +36,8 @@ def stand_in(settings: Settings) -> Handler:
                     refused.status, refused.why.encode(), [(b"content-type", b"text/plain; charset=utf-8"), *HEADERS]
                 )
             )
+        elif goes_home(request):
+            respond(HOME)
         elif is_ours:
             respond(_page(settings, request.path[len(ROOT) :].strip("/"), stale()))
         else:
@@ -49,7 +52,7 @@ def _page(settings: Settings, rest: str, why: str) -> Response:
     if rest == "state":
         state = msgspec.json.encode({"stale": why, "worker": os.getpid()})
         return Response(200, state, [(b"content-type", b"application/json"), *HEADERS])
-    view = View(settings.app or "Tenantry", "", os.getpid(), why, [])
+    view = View(settings.app or "Tenantry", "", os.getpid(), why, [], serves=False)
     body = f"<h1>{SAYS}</h1><p>Mend it and save: this page says when it serves.</p>"
     return Response(503, page(view, SAYS, body).encode(), [(b"content-type", b"text/html; charset=utf-8"), *HEADERS])
 
