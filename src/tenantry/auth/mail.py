@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
+from tenantry.files import write_whole
 from tenantry.settings import Secret
 
 log = logging.getLogger("tenantry.auth")
@@ -102,9 +103,7 @@ def keep(folder: Path, mail: Mail) -> None:
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     name = f"{time.time_ns()}-{secrets.token_hex(4)}"
     body = {"to": mail.to, "subject": mail.subject, "text": mail.text, "url": mail.url, "code": mail.code}
-    unfinished = folder / f".{name}"
-    unfinished.write_text(json.dumps(body), "utf-8")
-    unfinished.rename(folder / f"{name}.json")
+    write_whole(folder / f"{name}.json", json.dumps(body).encode())
 
 
 def message(mail: Mail, sender: str) -> EmailMessage:

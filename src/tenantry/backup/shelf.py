@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tenantry.backup.manifest import BackupFailed, Manifest, Proof
+from tenantry.files import write_whole
 
 
 class Shelf:
@@ -50,11 +51,11 @@ class Shelf:
 
     def keep(self, manifest: Manifest) -> None:
         """Write a manifest; with it the backup is there."""
-        _put(self.folder / f"{manifest.name}.json", msgspec.json.format(msgspec.json.encode(manifest)))
+        write_whole(self.folder / f"{manifest.name}.json", msgspec.json.format(msgspec.json.encode(manifest)))
 
     def prove(self, proof: Proof) -> None:
         """Note that a restore was proved."""
-        _put(self.folder / "proven.json", msgspec.json.format(msgspec.json.encode(proof)))
+        write_whole(self.folder / "proven.json", msgspec.json.format(msgspec.json.encode(proof)))
 
     def proven(self) -> Proof | None:
         """The last restore that was proved."""
@@ -67,10 +68,3 @@ class Shelf:
 def now() -> str:
     """UTC, to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
-
-
-def _put(path: Path, text: bytes) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_bytes(text)
-    fresh.chmod(0o600)
-    fresh.replace(path)

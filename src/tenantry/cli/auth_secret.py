@@ -15,6 +15,7 @@ from pathlib import Path
 
 from tenantry.cli.place import say, show
 from tenantry.errors import StartError
+from tenantry.files import write_whole
 
 _LINE = re.compile(r"[ \t]*(?:export[ \t]+)?(AUTH_SECRET|AUTH_SECRET_PREVIOUS)[ \t]*=")
 _NOTE = re.compile(r"# AUTH_SECRET rotated on (\d{4}-\d{2}-\d{2})")
@@ -68,13 +69,8 @@ def rotate(arguments: argparse.Namespace) -> int:
     today = datetime.now(timezone.utc).date()
     new = None if arguments.drop_old else secrets.token_urlsafe(33)
     changed, had_one = rotated_text(text, new, today)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            file.write(changed)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
+        write_whole(path, changed.encode(), is_durable=True)
     except OSError as error:
         raise SecretNotRotated(
             why=f"{path} cannot be written ({error.strerror})", cure="Look at the folder's rights."

@@ -9,8 +9,9 @@ from typing import Any
 
 import msgspec
 
-from tenantry.cli.inspecting import folder, meant, put, size, stamp
+from tenantry.cli.inspecting import folder, meant, size, stamp
 from tenantry.cli.place import say, show, tell
+from tenantry.files import write_whole
 from tenantry.settings import Settings
 
 SHOWN = 20
@@ -26,7 +27,7 @@ def snapshot(arguments: argparse.Namespace) -> int:
         found = ask(worker, "heap")
         name = f"{stamp()}-{worker.pid}"
         path = folder(settings, "heap", arguments.folder) / f"{name}.json"
-        put(path, json.dumps({"name": name, **found}))
+        write_whole(path, json.dumps({"name": name, **found}).encode())
         told.append({"name": name, "file": str(path), **found})
     if arguments.json:
         show(told)

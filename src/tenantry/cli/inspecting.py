@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,12 +42,6 @@ def folder(settings: Settings, name: str, given: Path | None) -> Path:
     place = given or settings.home / name
     place.mkdir(mode=0o700, parents=True, exist_ok=True)
     return place
-
-
-def put(path: Path, text: str) -> None:
-    """Write a file that nobody else may read."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
 
 
 def stamp() -> str:

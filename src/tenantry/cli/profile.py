@@ -7,8 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tenantry.cli.inspecting import folder, meant, put, stamp
+from tenantry.cli.inspecting import folder, meant, stamp
 from tenantry.cli.place import say, show, tell
+from tenantry.files import write_whole
 from tenantry.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,9 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
     name = f"profile-{stamp()}"
     title = f"{settings.service}: {figures['seconds']:g} s at {figures['rate']:g} Hz"
     paths = {kind: place / f"{name}.{kind}" for kind in ("html", "collapsed", "speedscope.json")}
-    put(paths["html"], flame.page(stacks, title, _words(figures)))
-    put(paths["collapsed"], flame.collapsed(stacks))
-    put(paths["speedscope.json"], flame.speedscope(stacks, title, figures["rate"]))
+    write_whole(paths["html"], flame.page(stacks, title, _words(figures)).encode())
+    write_whole(paths["collapsed"], flame.collapsed(stacks).encode())
+    write_whole(paths["speedscope.json"], flame.speedscope(stacks, title, figures["rate"]).encode())
     if arguments.json:
         show({**figures, "files": {kind: str(path) for kind, path in paths.items()}})
         return 0

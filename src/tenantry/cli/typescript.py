@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import difflib
-import os
 import subprocess
 import sys
 import typing
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tenantry.cli.place import load, say, show, tell
 from tenantry.errors import Problem
+from tenantry.files import SHARED, write_whole
 from tenantry.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,9 +89,7 @@ def _write(folder: Path, texts: dict[str, str], *, is_json: bool) -> int:
         folder.mkdir(parents=True, exist_ok=True)
         for name in changed:
             # In one step: a bundler that watches the file never sees half of it.
-            half = folder / f".{name}.{os.getpid()}"
-            half.write_text(texts[name], "utf-8")
-            half.replace(folder / name)
+            write_whole(folder / name, texts[name].encode(), mode=SHARED)
     except OSError as error:
         tell(f"{folder} cannot be written: {error.strerror}. Name another folder: --out DIR")
         return 1

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from msgspec import Struct
 
 from tenantry.db import Entry, Transaction
 from tenantry.errors import TenantryError
+from tenantry.files import write_whole
 from tenantry.rpc import Record
 
 if TYPE_CHECKING:
@@ -67,10 +67,7 @@ def rotated(home: Path, old: str, new: str) -> None:
         text = path.read_text("utf-8")
         if json.dumps(old) not in text:
             return
-        part = path.with_suffix(".part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            file.write(text.replace(json.dumps(old), json.dumps(new)))
-        part.replace(path)
+        write_whole(path, text.replace(json.dumps(old), json.dumps(new)).encode())
     except OSError:
         return
 

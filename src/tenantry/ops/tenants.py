@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Struct
 
 from tenantry.db import Noisy, Pool
+from tenantry.files import write_whole
 
 EVERY_SECONDS = 5.0
 MOST_TENANTS = 10
@@ -58,11 +59,8 @@ class TenantNotes:
     def write(self) -> None:
         """Write what was since the last time. A disk that is full costs the list, and nothing else."""
         rows = self._pool.noisiest(MOST_TENANTS)
-        new = self._path.with_suffix(".new")
         with contextlib.suppress(OSError):
-            with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                file.write(msgspec.json.encode(rows))
-            new.replace(self._path)
+            write_whole(self._path, msgspec.json.encode(rows))
 
 
 def noisiest(home: Path, now: float) -> list[Noisiest]:

@@ -12,12 +12,12 @@ import contextlib
 import logging
 import os
 import socket
-from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
+from tenantry.files import write_whole
 from tenantry.settings import Settings
 
 EVERY_TICKS = 4
@@ -124,17 +124,10 @@ class Isolation:
 
     def _remember(self, known: Known) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _put(self._path, msgspec.json.encode(known))
+        with contextlib.suppress(OSError):
+            write_whole(self._path, msgspec.json.encode(known))
 
     def close(self) -> None:
         """Look no more."""
         if self._looking is not None:
             self._looking.cancel()
-
-
-def _put(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-    with contextlib.suppress(OSError):
-        beside.replace(path)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
+from tenantry.files import write_whole
 from tenantry.settings import DatabaseUrl, Settings
 
 if TYPE_CHECKING:
@@ -52,9 +52,7 @@ def keep(settings: Settings, **values: Any) -> None:
     """Write them down, readable by this account only."""
     settings.home.mkdir(parents=True, exist_ok=True)
     path = settings.home / "serve.json"
-    whole = json.dumps({**kept(settings), **values}, indent=1)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(whole)
+    write_whole(path, json.dumps({**kept(settings), **values}, indent=1).encode())
 
 
 def url_of(settings: Settings) -> str:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from tenantry.files import SHARED, write_whole
+
 log = logging.getLogger("tenantry.supervisor")
 SETTLE_MS = 50
 """An editor writes a file in several steps: what changes within this is one change."""
@@ -88,7 +90,5 @@ def _put(path: Path, text: bytes) -> bool:
     if path.exists() and path.read_bytes() == text:
         return False
     path.parent.mkdir(parents=True, exist_ok=True)
-    half = path.with_name(f".{path.name}.half")
-    half.write_bytes(text)
-    half.replace(path)
+    write_whole(path, text, mode=SHARED)
     return True

@@ -9,15 +9,14 @@ lets go of it however the process ended.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 import stat
-import tempfile
 from pathlib import Path
 from typing import Any
 
 from tenantry.errors import RunFolderUnsafe
+from tenantry.files import short_folder_for, write_whole
 
 _LONGEST_SOCKET_NAME = 100
 
@@ -30,8 +29,7 @@ class RunDirectory:
         _make_private(self.folder)
         self.sockets = self.folder
         if len(os.fsencode(self.folder / "keeper.sock")) > _LONGEST_SOCKET_NAME:
-            name = hashlib.sha256(os.fsencode(self.folder)).hexdigest()[:16]
-            self.sockets = Path(tempfile.gettempdir()).resolve() / f"tenantry-{os.geteuid()}-{name}"
+            self.sockets = short_folder_for(self.folder)
             _make_private(self.sockets)
 
     @property
@@ -58,15 +56,7 @@ class RunDirectory:
 
     def write_state(self, state: dict[str, Any]) -> None:
         """Replace it in one piece: a reader sees the old or the new."""
-        write_whole(self.folder / "supervisor.json", json.dumps(state))
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file of ours so that no reader ever sees half of it."""
-    part = path.with_suffix(".part")
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-        file.write(text)
-    part.replace(path)
+        write_whole(self.folder / "supervisor.json", json.dumps(state).encode())
 
 
 def take_lock(path: Path) -> int | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from tenantry.errors import StartError
+from tenantry.files import SHARED, write_whole
 from tenantry.ops.alerts.rules import RULES, Rule, Threshold, named
 
 Limits = dict[str, dict[str, float]]
@@ -101,7 +102,5 @@ def save(home: Path, changes: Iterable[tuple[Rule, str, float | None]]) -> Mappi
         else:
             held[key] = value
     home.mkdir(parents=True, exist_ok=True)
-    beside = path.with_suffix(".new")
-    beside.write_text(json.dumps(held, indent=1, sort_keys=True) + "\n", "utf-8")
-    beside.replace(path)
+    write_whole(path, (json.dumps(held, indent=1, sort_keys=True) + "\n").encode(), mode=SHARED)
     return held

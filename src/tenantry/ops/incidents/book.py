@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import secrets
 import time
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Literal
 import msgspec
 from msgspec import Struct, field
 
+from tenantry.files import write_whole
 from tenantry.ops.incidents.model import Incident
 from tenantry.ops.incidents.silence import Silence
 from tenantry.ops.incidents.steady import Base
@@ -84,7 +84,7 @@ class Book:
     def put(self, text: bytes) -> None:
         """The same, of a memory that is encoded already."""
         self._make()
-        _put(self.path, text)
+        write_whole(self.path, text, is_durable=True)
 
     def say(self, command: Command, *, wait_seconds: float = 3.0) -> Reply | None:
         """Give a command to the watcher, and wait for its answer; None if it does not answer in that time.
@@ -93,7 +93,7 @@ class Book:
         """
         self._make()
         name = f"{time.monotonic_ns():020d}-{secrets.token_hex(4)}"
-        _put(self.inbox / f"{name}.json", msgspec.json.encode(command))
+        write_whole(self.inbox / f"{name}.json", msgspec.json.encode(command), is_durable=True)
         answer = self.inbox / f"{name}.reply"
         until = time.monotonic() + wait_seconds
         while time.monotonic() < until:
@@ -123,7 +123,7 @@ class Book:
         with contextlib.suppress(OSError):
             path.unlink()
         with contextlib.suppress(OSError):
-            _put(path.with_suffix(".reply"), msgspec.json.encode(reply))
+            write_whole(path.with_suffix(".reply"), msgspec.json.encode(reply), is_durable=True)
 
     def tidy(self) -> None:
         """Remove answers that nobody fetched."""
@@ -136,15 +136,6 @@ class Book:
     def _make(self) -> None:
         self.inbox.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
-
-
-def _put(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 __all__ = ["Book", "Command", "Memory", "Reply"]

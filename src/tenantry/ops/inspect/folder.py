@@ -5,11 +5,11 @@ Where that name is too long for a Unix socket: a private folder beside the syste
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-import tempfile
 from pathlib import Path
+
+from tenantry.files import short_folder_for
 
 _LONGEST_SOCKET_NAME = 100
 _LONGEST_FILE = "inspect-4194304-99.sock"
@@ -20,9 +20,7 @@ def doors(home: Path) -> Path:
     folder = home.resolve() / "run"
     if len(os.fsencode(folder / _LONGEST_FILE)) <= _LONGEST_SOCKET_NAME:
         return folder
-    # The same folder that the keeper's socket has: see `processes.rundir`.
-    name = hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]
-    return Path(tempfile.gettempdir()).resolve() / f"tenantry-{os.geteuid()}-{name}"
+    return short_folder_for(folder)
 
 
 def is_private(folder: Path) -> bool:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import msgspec
 
+from tenantry.files import write_whole
 from tenantry.signals import BY_NAME, STORE_BYTES, Family, Store
 
 Key = tuple[str, ...]
@@ -218,10 +219,7 @@ class Slots:
         return self._totals
 
     def _write_totals(self, totals: Totals) -> None:
-        new = self.folder / f".{_TOTALS}"
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-            file.write(msgspec.json.encode(totals))
-        new.rename(self.folder / _TOTALS)
+        write_whole(self.folder / _TOTALS, msgspec.json.encode(totals))
 
 
 def add_counts(counts: Counts, store: Store) -> None:

@@ -6,11 +6,13 @@ A worker tells at its door, and writes when it ends; the hot path writes nothing
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 from pathlib import Path
 
+import msgspec
 from msgspec import Struct
+
+from tenantry.files import write_whole
 
 MOST = 20_000
 """As many as a process keeps plans."""
@@ -27,25 +29,21 @@ class Known(Struct, frozen=True):
 def read_known(home: Path) -> list[Known]:
     """What was written down."""
     try:
-        rows = json.loads((home / "run" / "statements.json").read_text("utf-8"))
-        return [Known(row["procedure"], row["where"], row["text"]) for row in rows]
-    except (OSError, ValueError, KeyError, TypeError):
+        return msgspec.json.decode((home / "run" / "statements.json").read_bytes(), type=list[Known])
+    except (OSError, msgspec.DecodeError):
         return []
 
 
 def keep_known(home: Path, more: list[dict[str, str]]) -> list[Known]:
     """Add to what was written down, the newest last; the oldest go when there are too many. Gives all. Raises OSError."""
     path = home / "run" / "statements.json"
-    fresh = [Known(row["procedure"], row["where"], row["text"]) for row in more]
+    fresh = msgspec.convert(more, list[Known])
     lock = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         whole = {(one.procedure, one.text): one for one in [*read_known(home), *fresh]}
         kept = list(whole.values())[-MOST:]
-        part = path.with_suffix(".part")
-        with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
-            json.dump([{"procedure": one.procedure, "where": one.where, "text": one.text} for one in kept], file)
-        part.replace(path)
+        write_whole(path, msgspec.json.encode(kept))
     finally:
         os.close(lock)
     return kept
