@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenantry.check.judging import Finding
+from tenantry.source import place
 
 if TYPE_CHECKING:
     from tenantry.app import Tenantry
@@ -31,7 +32,7 @@ def loose_routers(app: Tenantry[Any], folder: Path) -> Iterator[Finding]:
             if not is_free and str(path) in loaded:
                 continue  # app.router() is served as soon as its file is imported
             yield Finding(
-                "error", "ROUTER_NOT_INCLUDED", name, f"{path.parent.name}/{path.name}:{line}",
+                "error", "ROUTER_NOT_INCLUDED", name, place(path, line),
                 f'the router "{name}" is made here, and no application includes it.', f"In the application: app.include({path.stem})",
             )  # fmt: skip
 

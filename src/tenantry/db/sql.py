@@ -19,6 +19,7 @@ from msgspec import UNSET
 
 from tenantry.db.scan import numbers
 from tenantry.errors import BadRequest, SqlBuiltAtRunTime
+from tenantry.source import place
 
 MOST_TEXTS = 20_000
 """Texts remembered as constants; an application has hundreds. Beyond it each is looked for anew: slower, never wrong."""
@@ -95,7 +96,7 @@ class _Maker:
 
     def trusted(self, text: str) -> Sql:
         """A text that was built at run time, on the builder's own responsibility: no input may stand in it."""
-        return Sql((text,), (), place(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
+        return Sql((text,), (), place_of(sys._getframe(1)))  # pyright: ignore[reportPrivateUsage]
 
 
 sql = _Maker()
@@ -198,20 +199,19 @@ def constant(text: str, frame: FrameType | None, procedure: str = "A handler") -
     first = frame
     while frame is not None:
         if _has(frame, text):
-            where = place(frame)
+            where = place_of(frame)
             if len(_constants) < MOST_TEXTS:
                 _constants[text] = where
             return where
         frame = frame.f_back
     if known is not None:
         return known
-    raise SqlBuiltAtRunTime(procedure=procedure, where="?" if first is None else place(first))
+    raise SqlBuiltAtRunTime(procedure=procedure, where="?" if first is None else place_of(first))
 
 
-def place(frame: FrameType) -> str:
-    """`desk/notes.py:41`."""
-    path = Path(frame.f_code.co_filename)
-    return f"{path.parent.name}/{path.name}:{frame.f_lineno}" if path.parent.name else f"{path.name}:{frame.f_lineno}"
+def place_of(frame: FrameType) -> str:
+    """Where it is: `desk/notes.py:41`."""
+    return place(frame.f_code.co_filename, frame.f_lineno)
 
 
 def _has(frame: FrameType, text: str) -> bool:

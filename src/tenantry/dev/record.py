@@ -9,17 +9,16 @@ import linecache
 import logging
 import os
 import re
-import sys
 import time
 import traceback
 from collections import deque
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 
 from tenantry.errors import BuilderError, TenantryError
+from tenantry.source import is_foreign, place
 
 if TYPE_CHECKING:
     from tenantry.db import Pool
@@ -36,7 +35,6 @@ MOST_NOTICES = 50
 MOST_PARAMETER_BYTES = 64 << 10
 """Of one statement: beyond it its values are not kept, and its plan cannot be asked for."""
 _NOTICE = re.compile(r"([A-Z][A-Z_]+) (\S+)")
-_OURS = str(Path(__file__).parents[1])
 
 
 class Ran(Struct, frozen=True):
@@ -204,23 +202,15 @@ def fault_of(error: BaseException) -> Fault:
             error.code, error.message, error.advice, where, excerpt(file, line), trace, isinstance(error, BuilderError)
         )  # fmt: skip
     return Fault(
-        type(error).__name__, str(error), "", f"{_short(file)}:{line}" if file else "", excerpt(file, line), trace, True
+        type(error).__name__, str(error), "", place(file, line) if file else "", excerpt(file, line), trace, True
     )
 
 
 def _place(error: BaseException) -> tuple[str, int]:
     """The application's innermost line of a trace; ("", 0) where none of it is there."""
     frames = traceback.extract_tb(error.__traceback__)
-    ours = [
-        one
-        for one in frames
-        if not one.filename.startswith(("<", _OURS, sys.base_prefix)) and "site-packages" not in one.filename
-    ]
+    ours = [one for one in frames if not is_foreign(one.filename)]
     return (ours[-1].filename, ours[-1].lineno or 0) if ours else ("", 0)
-
-
-def _short(file: str) -> str:
-    return "/".join(file.rsplit("/", 2)[-2:])
 
 
 def excerpt(file: str, line: int) -> tuple[tuple[int, str, bool], ...]:

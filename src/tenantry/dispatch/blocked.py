@@ -11,11 +11,9 @@ import linecache
 import logging
 import re
 import sys
-import sysconfig
 import threading
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
@@ -23,14 +21,11 @@ from msgspec import Struct
 
 from tenantry.errors import LoopBlocked
 from tenantry.rpc import Procedure
+from tenantry.source import is_foreign, place
 
 BEAT_SECONDS = 0.02
 LATE_SECONDS = 0.1
 """Longer than an import's or a collection's pause, shorter than what a person notices."""
-_FOREIGN = (
-    *{sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")},
-    str(Path(__file__).parents[1]),
-)
 _CALL = re.compile(r"([A-Za-z_][\w.]*)\(")
 MOST_ARGUMENTS = 60
 """Characters of a call's arguments that the cure repeats."""
@@ -99,17 +94,15 @@ def found_in(frame: FrameType | None, paths: Mapping[CodeType, str]) -> Place | 
     line: FrameType | None = None
     while frame is not None:
         file = frame.f_code.co_filename
-        if line is None and not file.startswith(_FOREIGN) and not file.startswith("<"):
+        if line is None and not is_foreign(file):
             line = frame
         path = paths.get(frame.f_code)
         if path is not None:
             line = line or frame
             text = linecache.getline(line.f_code.co_filename, line.f_lineno)
             call, arguments = call_on(text)
-            name = Path(line.f_code.co_filename)
-            return Place(
-                path, call or line.f_code.co_name, arguments, f"{name.parent.name}/{name.name}:{line.f_lineno}"
-            )  # fmt: skip
+            where = place(line.f_code.co_filename, line.f_lineno)
+            return Place(path, call or line.f_code.co_name, arguments, where)
         frame = frame.f_back
     return None
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tenantry.errors import AppBroken, StartError, TenantryError
 from tenantry.settings import Settings
+from tenantry.source import is_foreign, place
 
 if TYPE_CHECKING:
     from tenantry.app import Tenantry
@@ -51,9 +52,6 @@ def load(name: str | None, settings: Settings) -> Tenantry[Any]:
     return cast("Tenantry[Any]", found)
 
 
-_OWN = str(Path(__file__).parents[1])
-
-
 def broken(error: Exception) -> AppBroken:
     """What is wrong in the application's code: its innermost line that is not a library's."""
     if isinstance(error, SyntaxError) and error.filename:
@@ -61,17 +59,11 @@ def broken(error: Exception) -> AppBroken:
         file, column = error.filename, (error.offset or 1) - 1
     else:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [one for one in frames if not _is_foreign(one.filename)] or list(frames[-1:])
+        ours = [one for one in frames if not is_foreign(one.filename)] or list(frames[-1:])
         file, line = (ours[-1].filename, ours[-1].lineno or 1) if ours else ("?", 1)
         text, why, column = linecache.getline(file, line), str(error), -1
     shown = text.rstrip().lstrip()
     mark = f"\n    {' ' * max(0, column - (len(text) - len(text.lstrip())))}^" if column >= 0 else ""
-    path = Path(file)
-    where = f"{path.parent.name}/{path.name}:{line}".removeprefix("/")
     return AppBroken(
-        where=where, kind=type(error).__name__, why=why, excerpt=f"\n    {shown}{mark}" if shown else ""
+        where=place(file, line), kind=type(error).__name__, why=why, excerpt=f"\n    {shown}{mark}" if shown else ""
     )  # fmt: skip
-
-
-def _is_foreign(file: str) -> bool:
-    return file.startswith(("<", _OWN, sys.base_prefix)) or "site-packages" in file

@@ -11,7 +11,6 @@ import dis
 import inspect
 import typing
 from collections.abc import Callable
-from pathlib import Path
 from types import CodeType
 from typing import Any, Generic, Literal, ParamSpec, TypeVar
 
@@ -22,6 +21,7 @@ from tenantry.identity import ROLES
 from tenantry.rpc.names import camel
 from tenantry.rpc.schema import InputSchema, OutputSchema, fault_of
 from tenantry.rpc.tracked import Tracked
+from tenantry.source import place
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -92,8 +92,7 @@ class Procedure(Generic[P, R]):
         self.type: Type = type
         self.scope: Scope = scope
         self.handler = handler
-        file = Path(code.co_filename)
-        self.where = f"{file.parent.name}/{file.name}:{code.co_firstlineno}".removeprefix("/")
+        self.where = place(code.co_filename, code.co_firstlineno)
         self.is_generator = inspect.isasyncgenfunction(handler)
         self.is_async = self.is_generator or inspect.iscoroutinefunction(handler)
         self.never_waits = scope == "public" and self.is_async and not self.is_generator and not _waits(code)
