@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from tenantry.backup.manifest import BackupFailed
 from tenantry.backup.shelf import now
+from tenantry.db.sql import quoted
 from tenantry.settings import DatabaseUrl, Urls
 from tenantry.tenancy.visiting import Visit, visiting
 
@@ -120,7 +121,7 @@ def _written(platform: DatabaseUrl, visit: Visit, part: Path, started: float) ->
             left_out += [f"{schema}.{table}.{column}" for column in hidden]
             file = f"{schema}.{table}.jsonl".replace("/", "_")
             files[file] = _copied(
-                connection, part / file, f"{_quoted(schema)}.{_quoted(table)}", columns, ", ".join(key) or "1"
+                connection, part / file, f"{quoted(schema)}.{quoted(table)}", columns, ", ".join(key) or "1"
             )
         connection.execute("rollback")
         if connection.info.server_version >= 170_000:
@@ -153,10 +154,6 @@ def _copied(connection: Any, path: Path, source: str, columns: list[str], order:
     if counted != rows:
         raise BackupFailed(what=f"The export of {source}", why=f"{rows} of {counted} rows came", cure="Try again.")
     return {"table": source, "rows": rows, "bytes": size, "sha256": digest.hexdigest()}
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
 
 
 def _put(path: Path, text: bytes) -> None:

@@ -22,7 +22,9 @@ import msgspec
 from msgspec import Struct
 
 from tenantry.db import Sql, changes, sql
+from tenantry.db.sql import quoted
 from tenantry.errors import BuilderError, SqlBuiltAtRunTime, StatementNotRun
+from tenantry.source import place
 
 if TYPE_CHECKING:
     from tenantry.app import Tenantry
@@ -272,7 +274,7 @@ class _Function:
             self.out.append(Found(kind, type_, whole, str(by), self.name, where, self.read_only))
 
     def _where(self, node: ast.Call) -> str:
-        return f"{self.file.parent.name}/{self.file.name}:{node.lineno}"
+        return place(self.file, node.lineno)
 
     def _is_built(self, node: ast.expr) -> bool:
         """Whether a text has a value in it: f"…{x}", "…%s" % x, "…{}".format(x), and what is joined with one."""
@@ -416,7 +418,7 @@ class _Function:
         fields = msgspec.structs.fields(kind)
         if not fields:
             return None
-        names = ['"' + field.name.replace('"', '""') + '"' for field in fields]
+        names = [quoted(field.name) for field in fields]
         parts = (f"{names[0]} = ", *(f", {name} = " for name in names[1:]), "")
         return [Text(parts, tuple(Value(f"{kind.__name__}.{field.name}", field.type, True) for field in fields))]
 

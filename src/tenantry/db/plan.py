@@ -16,7 +16,7 @@ from tenantry.db.page import COMMON_LIMITS, cursor_of, not_ours, order_of, paged
 from tenantry.db.params import Dumper, WrongType
 from tenantry.db.rows import Rows, base_of, python_of, transformer_of
 from tenantry.db.scan import ALLOWED, first_keyword, tokens, without_end
-from tenantry.db.sql import Sql, check_numbers, constant, text_of
+from tenantry.db.sql import Sql, check_numbers, constant, quoted, text_of
 from tenantry.db.trip import Query, Shape, WireError, WireFailure
 from tenantry.errors import NotFound, SqlRefused, SqlType, TenantryError, TooManyRows
 
@@ -229,7 +229,7 @@ def _words(name: str) -> str:
 
 
 def _is_bad(name: str, oid: int) -> str:
-    column = 'r."' + name.replace('"', '""') + '"'
+    column = f"r.{quoted(name)}"
     if oid == pg.INT8:
         return f"{column} not between -9007199254740991 and 9007199254740991"
     return f"not isfinite({column}) or {column} < '0001-01-02' or {column} >= '9999-12-31'"

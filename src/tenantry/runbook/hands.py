@@ -150,11 +150,6 @@ async def in_database(place: Place, statement: str) -> str:
     return statement
 
 
-def quoted(name: str) -> str:
-    """An identifier."""
-    return '"' + name.replace('"', '""') + '"'
-
-
 async def push(place: Place, fields: Mapping[str, Any]) -> str:
     """`tenantry db push`: put back what should be there."""
     code, output = await place.run(*_own(("tenantry", "db", "push")), seconds=120.0)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+from tenantry.db.sql import quoted
 from tenantry.testing.cleaning import TABLES
 
 _COLUMNS = f"""
@@ -46,7 +47,7 @@ class Clock:
         with admin.transaction():
             admin.execute("set local search_path = ''")
             for table, column, is_date in admin.execute(_COLUMNS).fetchall():
-                name = '"' + column.replace('"', '""') + '"'
+                name = quoted(column)
                 change = f"{name} - $2::integer" if is_date else f"{name} - $1::interval"
                 tables.setdefault(table, []).append(f"{name} = {change}")
             admin.execute("set local session_replication_role = replica")

@@ -7,6 +7,8 @@ from datetime import datetime, timezone
 from typing import Any
 from uuid import UUID, uuid4
 
+from tenantry.db.sql import quoted
+
 _numbers = itertools.count(1)
 DEEP = 10
 """Of rows that refer to rows."""
@@ -63,7 +65,7 @@ def make(
         if is_needed and column not in values:
             values[column] = label if typtype == "e" else made_up(column, kind, most)
     values = {column: Jsonb(value) if isinstance(value, dict) else value for column, value in values.items()}
-    names = ", ".join('"' + column.replace('"', '""') + '"' for column in values)
+    names = ", ".join(map(quoted, values))
     places = ", ".join(f"${number}" for number in range(1, len(values) + 1))
     text = (
         f"insert into {name} ({names}) overriding system value values ({places}) returning *"

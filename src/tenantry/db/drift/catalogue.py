@@ -8,6 +8,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
+from tenantry.db.sql import quoted as identifier
+
 Key: TypeAlias = tuple[str, str]
 """(kind, name)"""
 _TEXT = files("tenantry.db.drift").joinpath("catalogue.sql")
@@ -90,10 +92,8 @@ def _things(
         makes = f"comment on {phrase} is {quoted(comment)}"
         made.append(Thing("comment", phrase, own, comment, makes, f"comment on {phrase} is null", {}, place))
     if owner is not None and kind != "schema":
-        name_of = '"' + owner.replace('"', '""') + '"'
-        made.append(
-            Thing("owner", phrase, own, owner, f"alter {phrase} owner to {name_of}", None, {"owner": owner}, place)
-        )
+        makes = f"alter {phrase} owner to {identifier(owner)}"
+        made.append(Thing("owner", phrase, own, owner, makes, None, {"owner": owner}, place))
     for grantee, privileges in json.loads(grants or "{}").items():
         what = _grantable(phrase)
         detail_of = {"privileges": privileges, "what": what, "grantee": grantee}

@@ -11,8 +11,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from tenantry.ops.statements.catalogue import TENANT, Catalogue, Index, Table, quoted
+from tenantry.ops.statements.catalogue import TENANT, Catalogue, Index, Table
 from tenantry.ops.statements.terms import Term, is_function_of, terms
+from tenantry.tenancy.verify.subject import identifier
 
 LEAST_BLOCKS = 32
 """A call that reads less (256 kB) has its rows near enough."""
@@ -146,8 +147,8 @@ def _index(table: Table, scan: _Scan, unserved: list[Term], catalogue: Catalogue
         return None
     if not [*leading, *wanted] or any(_covers(index, [*leading, *equal], tail) for index in table.indexes):
         return None
-    columns = ", ".join([*(quoted(one) for one in (*leading, *equal)), *(_ordered(one) for one in tail)])
-    where = " and ".join(f"{quoted(one)} is null" for one in absent)
+    columns = ", ".join([*(identifier(one) for one in (*leading, *equal)), *(_ordered(one) for one in tail)])
+    where = " and ".join(f"{identifier(one)} is null" for one in absent)
     sql = f"create index concurrently on {table.name} ({columns}){f' where {where}' if where else ''};"
     serves = [*(f"{one} =" for one in equal), *(f"{one} by range" for one in ranges[:1] if not order)]
     serves += [f"order by {', '.join(order)}"] if order else []
@@ -173,4 +174,4 @@ def _covers(index: Index, leading: list[str], tail: list[str]) -> bool:
 
 def _ordered(column: str) -> str:
     name, _, direction = column.partition(" ")
-    return f"{quoted(name.strip(chr(34)))}{f' {direction}' if direction else ''}"
+    return f"{identifier(name.strip(chr(34)))}{f' {direction}' if direction else ''}"

@@ -6,6 +6,8 @@ from typing import Any
 
 from msgspec import Struct
 
+from tenantry.tenancy.verify.subject import identifier
+
 TENANT = "tenant_id"
 _TABLE = """
 select c.oid::bigint, c.relrowsecurity, greatest(c.reltuples, 0)::float8, c.relpages::integer
@@ -70,7 +72,7 @@ class Catalogue:
 
     def table(self, schema: str, name: str) -> Table | None:
         """None where there is none of that name any more."""
-        whole = f"{quoted(schema)}.{quoted(name)}"
+        whole = f"{identifier(schema)}.{identifier(name)}"
         if whole not in self._tables:
             self._tables[whole] = self._read(whole)
         return self._tables[whole]
@@ -99,9 +101,3 @@ class Catalogue:
             for name, is_unique, is_partial, columns in ask(_INDEXES, (oid,)).fetchall()
         )
         return Table(whole, has_row_security, rows, pages, dict(ask(_COLUMNS, (oid,)).fetchall()), indexes)
-
-
-def quoted(name: str) -> str:
-    """An identifier, in quotes where it needs them."""
-    is_plain = name.replace("_", "a").isalnum() and name.islower() and not name[0].isdigit() and name.isascii()
-    return name if is_plain else '"' + name.replace('"', '""') + '"'

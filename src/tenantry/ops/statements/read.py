@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from tenantry.db.sql import quoted
 from tenantry.errors import StartError
 from tenantry.settings import DatabaseUrl
 
@@ -127,8 +128,7 @@ def _view(connection: Any) -> str:
     row = connection.execute(_PLACE).fetchone()
     if row is None:
         raise StatementsMissing(why="the extension pg_stat_statements is not made in this database", cure=NOT_LOADED)
-    schema = row[0].replace('"', '""')
-    return f'"{schema}".pg_stat_statements'
+    return f"{quoted(row[0])}.pg_stat_statements"
 
 
 def _missing(error: Any) -> StatementsMissing:

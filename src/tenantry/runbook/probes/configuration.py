@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tenantry.db.sql import quoted
 from tenantry.runbook.model import Look, Probe
 from tenantry.runbook.place import Login, Place, Refusal
 
@@ -101,7 +102,7 @@ def changes(rows: list[dict[str, Any]], database: str, version: int) -> list[dic
     """Settings of roles and of the database that are not as they were made, each with its cure. Pure."""
     found: list[dict[str, Any]] = []
     at = {(row["database"], row["role"], row["name"]): row["value"] for row in rows}
-    quoted = '"' + database.replace('"', '""') + '"'
+    named = quoted(database)
     for role, wanted in MADE.items():
         for name, value in wanted.items():
             there = at.get((database, role, name))
@@ -110,7 +111,7 @@ def changes(rows: list[dict[str, Any]], database: str, version: int) -> list[dic
             if name == "transaction_timeout" and version < 170000:
                 continue
             if there is None or there.lower() != value.lower():
-                cure = f"alter role {role} in database {quoted} set {name} = '{value}'"
+                cure = f"alter role {role} in database {named} set {name} = '{value}'"
                 found.append(
                     {
                         "whose": role,
@@ -127,9 +128,7 @@ def changes(rows: list[dict[str, Any]], database: str, version: int) -> list[dic
         if not (of and role) and all((database, one, name) in at for one in ([role] if role else MADE)):
             continue
         target = (
-            f"role {role or 'all'}" + (f" in database {quoted}" if of else "")
-            if role or not of
-            else f"database {quoted}"
+            f"role {role or 'all'}" + (f" in database {named}" if of else "") if role or not of else f"database {named}"
         )
         whose = role or (f"database {of}" if of else "every role")
         found.append({"whose": whose, "name": name, "value": value, "made": "", "cure": f"alter {target} reset {name}"})

@@ -10,6 +10,7 @@ from typing import Any, LiteralString
 
 import msgspec
 
+from tenantry.db.sql import quoted
 from tenantry.runbook.model import Look, Probe
 from tenantry.runbook.place import Login, Place, Refusal
 
@@ -215,7 +216,7 @@ async def _replaced(place: Place, login: Login) -> list[dict[str, Any]]:
 
 def _of_login(row: dict[str, Any]) -> list[dict[str, Any]]:
     """What keeps a role out, each with its cure."""
-    role, database = row["role"], str(row["database"]).replace('"', '""')
+    role, database = row["role"], quoted(str(row["database"]))
     if not row["is_there"]:
         return [{"role": role, "why": "there is no such role", "cure": ""}]
     rows: list[dict[str, Any]] = []
@@ -226,7 +227,7 @@ def _of_login(row: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append({"role": role, "why": why, "cure": f"alter role {role} valid until 'infinity'"})
     if not row["may_connect"]:
         why = "it may not connect to this database"
-        rows.append({"role": role, "why": why, "cure": f'grant connect on database "{database}" to {role}'})
+        rows.append({"role": role, "why": why, "cure": f"grant connect on database {database} to {role}"})
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tenantry.db.sql import quoted
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.place import Place
@@ -60,7 +61,7 @@ async def _writable(place: Place, fields: Mapping[str, Any]) -> str:
 
 
 def _database(place: Place) -> str:
-    return hands.quoted(place.url("platform").database)
+    return quoted(place.url("platform").database)
 
 
 async def _end_unused(place: Place, fields: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from typing import Any, LiteralString, cast
 
 from msgspec.structs import replace
 
+from tenantry.db.sql import quoted
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Needs, Remedy, Section, Verdict, Verification, rows_of
 from tenantry.runbook.place import Place
@@ -36,7 +37,7 @@ async def _cure(place: Place, fields: Mapping[str, Any]) -> str:
 async def _reset(place: Place, fields: Mapping[str, Any]) -> str:
     """`alter system reset`, and a reload: of what a file or the command line sets, a person has to look."""
     for name in fields["names"]:
-        await hands.in_database(place, f"alter system reset {hands.quoted(name)}")
+        await hands.in_database(place, f"alter system reset {quoted(name)}")
     await hands.in_database(place, "select pg_catalog.pg_reload_conf()")
     return f"reset {', '.join(fields['names'])}, reloaded"
 
