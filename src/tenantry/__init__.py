@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         UNSET,
         BigInt,
         Deferred,
+        Doc,
         Field,
         File,
         Form,
@@ -58,7 +59,8 @@ _ROOMS = {
         "TenantryError", "TooManyRequests", "Unauthorized",
     ),
     "rpc": (
-        "UNSET", "BigInt", "Deferred", "Field", "File", "Form", "Jsonl", "Message", "Meta", "Octets", "Page", "Record", "Router", "Sse",
+        "UNSET", "BigInt", "Deferred", "Doc", "Field", "File", "Form", "Jsonl", "Message",
+        "Meta", "Octets", "Page", "Record", "Router", "Sse",
         "Tracked", "Unset", "WebSockets", "Whole",
     ),
     "settings": ("Secret", "Settings"),
@@ -67,7 +69,7 @@ _HOMES = {name: f"tenantry.{room}" for room, names in _ROOMS.items() for name in
 
 __version__ = "0.1.0"
 __all__ = [
-    "UNSET", "BadRequest", "BigInt", "Call", "Conflict", "Ctx", "Deferred", "Field", "File", "Forbidden", "Form", "Jsonl", "Message",
+    "UNSET", "BadRequest", "BigInt", "Call", "Conflict", "Ctx", "Deferred", "Doc", "Field", "File", "Forbidden", "Form", "Jsonl", "Message",
     "Meta", "Next", "NotFound", "Octets", "Page", "PaymentRequired", "Person", "PreconditionFailed", "Problem", "Record", "ResponseInfo",
     "ResponseMeta", "Router", "RpcError", "Secret", "Settings", "Sql", "Sse", "Statement", "Tenantry", "TenantryError",
     "TooManyRequests", "Tracked", "Transaction", "Unauthorized", "Unset", "Visitor", "WebSockets", "Whole", "changes", "sql",

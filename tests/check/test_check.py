@@ -12,7 +12,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from tenantry.check import Finding, Judge, Unseen, loose_routers, statements
+from tenantry import Call, Ctx, Next, Tenantry
+from tenantry.check import Finding, Judge, Unseen, dear_middleware, loose_routers, statements
 from tenantry.db.migrate import Migration
 from tests.check import shop
 from tests.conftest import Cluster, Database
@@ -152,3 +153,33 @@ def test_a_router_that_nobody_includes_is_named(tmp_path: Path, monkeypatch: Any
     found = list(loose_routers(house.app, tmp_path))
     assert [(one.code, one.procedure) for one in found] == [("ROUTER_NOT_INCLUDED", "wines")]
     assert found[0].cure == "In the application: app.include(cellar)"
+
+
+async def asking(ctx: Ctx, call: Call, next: Next) -> object:
+    await ctx.lock("one at a time")
+    return await next()
+
+
+async def counting(ctx: Ctx, call: Call, next: Next) -> object:
+    return await next()
+
+
+def test_middleware_that_asks_the_database_is_told() -> None:
+    app = Tenantry()
+    app.middleware(counting)
+    one, other = app.router("one"), app.router("other")
+    one.middleware(asking)
+
+    @one.query
+    async def first(ctx: Ctx) -> None: ...
+
+    @one.query
+    async def second(ctx: Ctx) -> None: ...
+
+    @other.query
+    async def third(ctx: Ctx) -> None: ...
+
+    (found,) = dear_middleware(app)
+    assert (found.severity, found.code, found.procedure) == ("warning", "MIDDLEWARE_TRIP", "asking")
+    assert found.says == "it awaits a statement around 2 procedures: each call of them costs one round trip more."
+    assert re.fullmatch(r"check/test_check\.py:\d+", found.where)

@@ -6,18 +6,28 @@ import argparse
 import platform
 
 import tenantry
-from tenantry.cli.place import say, show
+from tenantry.cli.place import load, say, show, tell
+from tenantry.errors import TenantryError
 from tenantry.settings import Settings
 
 
 def settings(arguments: argparse.Namespace) -> int:
-    """Every setting; secrets as •••."""
-    shown = Settings.load().shown()
+    """Every setting, the application's own too; secrets as •••."""
+    given = Settings.load()
+    kind: type[Settings] = type(given)
+    if arguments.app or given.app:
+        try:
+            kind = load(arguments.app, given).settings_type
+        except TenantryError as error:
+            if arguments.app:
+                raise
+            tell(f"The application's own settings are left out: {error}")
+    shown = kind.load().shown()
     if arguments.json:
         show([one._asdict() for one in shown])
         return 0
     for one in shown:
-        say("  ".join(str(part) for part in one))
+        say(f"{one.name}  {one.value}  {one.source}  {one.says}")
     return 0
 
 

@@ -19,7 +19,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Look, and say; exit code 1 if there is an error."""
     import psycopg
 
-    from tenantry.check import Finding, Found, Judge, Unseen, loose_routers, statements
+    from tenantry.check import Finding, Found, Judge, Unseen, dear_middleware, loose_routers, statements
     from tenantry.db.migrate import maker_of
     from tenantry.errors import BuilderError
 
@@ -31,6 +31,7 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         app.procedures()
         found = list(statements(app))
+        findings += dear_middleware(app)
     except BuilderError as error:
         findings.append(
             Finding("error", error.code, str(error.fields.get("procedure", "")), "", error.message, error.advice)

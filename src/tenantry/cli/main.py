@@ -171,12 +171,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_typescript(commands)
     _people(commands, secret)
     _command(
-        commands,
-        "settings",
-        "about:settings",
-        "every setting with its value and where it came from",
-        "tenantry settings",
-    )
+        commands, "settings", "about:settings", "every setting with its value, where it came from, and what it is for",
+        "tenantry settings notes:app",
+    ).add_argument("app", nargs="?", help="module:variable, for its own settings (or TENANTRY_APP)")  # fmt: skip
     _alerts(commands)
     _deploying(commands)
     _incidents(commands)

@@ -1,4 +1,4 @@
-"""Annotations with a meaning of their own on the wire: `BigInt`, `Deferred[T]`, `Whole[T]`, `Message`.
+"""Annotations with a meaning of their own on the wire: `BigInt`, `Deferred[T]`, `Whole[T]`, `Message`, `Doc`.
 
 For type checkers they are what a handler works with (`int`, `Awaitable[T]`, `T`); at run time they are found by these names.
 """
@@ -34,6 +34,18 @@ class Message:
 
     def __repr__(self) -> str:
         return f"Message({self.text!r})"
+
+
+class Doc:
+    """`Annotated[UUID, Doc("Which project.")]`: what editors show of a parameter or field, as a docstring does of a procedure."""
+
+    __slots__ = ("documentation",)
+
+    def __init__(self, documentation: str) -> None:
+        self.documentation = documentation
+
+    def __repr__(self) -> str:
+        return f"Doc({self.documentation!r})"
 
 
 class _WholeInput:

@@ -55,6 +55,8 @@ class Shown(NamedTuple):
     name: str
     value: str
     source: str
+    says: str
+    """Its line of docs; of an application's own setting the text below it."""
 
 
 class _Field(NamedTuple):
@@ -84,7 +86,7 @@ def load(cls: type[S], environ: Mapping[str, str] | None, dotenv: str | Path | N
                     Fault(
                         field.setting.name,
                         "is not set, and has no default",
-                        f"Set {field.setting.name} in .env or the environment.",
+                        f"Set {field.setting.name} in .env or the environment. {field.setting.says}".rstrip(),
                     )
                 )
             continue
@@ -120,7 +122,9 @@ def shown(settings: Settings) -> list[Shown]:
     for field in _fields(type(settings)):
         value = getattr(settings, field.attribute)
         text = "" if value is None else {True: "1", False: "0"}[value] if isinstance(value, bool) else str(value)
-        rows.append(Shown(field.setting.name, text, settings.sources.get(field.setting.name, "default")))
+        rows.append(
+            Shown(field.setting.name, text, settings.sources.get(field.setting.name, "default"), field.setting.says)
+        )
     return rows
 
 
