@@ -509,7 +509,12 @@ class Session(Statements):
         return self.connection
 
     async def check_in(self) -> None:
-        """Enter, and nothing else: what a statement would be refused for is refused now. `membership` is known after it."""
+        """Enter, and nothing else: what a statement would be refused for is refused now. `membership` is known after it.
+
+        Nothing to do where a statement before it has entered, a middleware's for one: its transaction goes on.
+        """
+        if self.entered is not None:
+            return
         trip = self._trip(begins=False, entry=self.entry)
         await self._over(trip)
         if trip.failure is not None:
@@ -517,6 +522,12 @@ class Session(Statements):
                 trip.failure, procedure=self.entry.procedure, where="", read_only=self.entry.read_only
             )  # fmt: skip
         self.entered = trip.entered
+
+    async def settle(self) -> None:
+        """Commit what a middleware has begun: nothing is held while a stream waits."""
+        if self.connection is not None:
+            await super().finish()
+            self.outbox = None
 
     def loosen(self) -> None:
         """From here on each statement is a transaction of its own: for what comes later, and for streams."""

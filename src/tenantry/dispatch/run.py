@@ -289,6 +289,7 @@ class Run:
             return await self.once(procedure, arguments, key)
         if procedure.is_generator:
             if self.session is not None:
+                await self.session.settle()
                 self.session.loosen()
             return procedure.handler(self.ctx, *arguments)
         return await self.invoke(procedure, arguments)
