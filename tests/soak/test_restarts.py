@@ -1,9 +1,10 @@
-"""Eight restarts and eight reloads at about 1,000 requests a second: none is dropped. The table of docs/soak.md."""
+"""Eight restarts and eight reloads at about 1,000 requests a second: none is dropped. The tables of docs/soak.md."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -15,8 +16,9 @@ import pytest
 
 from tests.processes.place import Place
 
-TIMES = 8
 CLIENTS, PAUSE_SECONDS = 40, 0.035
+DEADLINE_SECONDS = float(os.environ.get("TENANTRY_SOAK_DEADLINE", "5"))
+TIMES = int(os.environ.get("TENANTRY_SOAK_TIMES", "8"))
 ROOT = Path(__file__).parents[2]
 
 
@@ -36,11 +38,11 @@ async def reload(place: Place) -> None:
     assert (await asyncio.to_thread(place.command, "reload")).returncode == 0
 
 
-async def loaded(place: Place, change: Callable[[Place], Awaitable[None]]) -> dict[str, Any]:
-    """Do it under load; what the clients saw."""
-    arguments = [str(place.port), "/trpc/test.ping", str(CLIENTS), str(PAUSE_SECONDS)]
+async def loaded(place: Place, change: Callable[[Place], Awaitable[None]], *clients_: str) -> dict[str, Any]:
+    """Do it under a load (a module of this folder and its arguments); what the clients saw."""
+    module, *arguments = clients_
     with subprocess.Popen(
-        [sys.executable, "-m", "tests.soak.load", *arguments],
+        [sys.executable, "-m", f"tests.soak.{module}", str(place.port), "/trpc/test.ping", *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
@@ -56,7 +58,7 @@ async def loaded(place: Place, change: Callable[[Place], Awaitable[None]]) -> di
 @pytest.mark.parametrize("change", [stop_and_start, restart, reload])
 async def test_eight_of_eight_drop_nothing(place: Place, change: Callable[[Place], Awaitable[None]]) -> None:
     place.serve("--workers", "2")
-    rows = [await loaded(place, change) for _ in range(TIMES)]
+    rows = [await loaded(place, change, "load", str(CLIENTS), str(PAUSE_SECONDS)) for _ in range(TIMES)]
     for number, row in enumerate(rows, 1):
         sys.stderr.write(f"{change.__name__} {number}: {json.dumps(row)}\n")
     answers = sum(sum(row["statuses"].values()) for row in rows)
@@ -66,4 +68,22 @@ async def test_eight_of_eight_drop_nothing(place: Place, change: Callable[[Place
         f"{change.__name__}: {answers} answered, median of {rates[len(rates) // 2]} a second, worst {worst} s\n"
     )
     assert [row["failures"] for row in rows] == [[]] * TIMES
+    assert all(set(row["statuses"]) == {"200"} for row in rows)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("change", [stop_and_start, restart, reload])
+async def test_arrivals_that_do_not_wait_are_all_answered(
+    place: Place, change: Callable[[Place], Awaitable[None]]
+) -> None:
+    """A thousand a second by a clock, whatever the service does; a start takes seconds, and all who came meanwhile are answered."""
+    place.serve("--workers", "2")
+    rows = [await loaded(place, change, "arrivals", "1000", str(DEADLINE_SECONDS)) for _ in range(TIMES)]
+    for number, row in enumerate(rows, 1):
+        sys.stderr.write(f"{change.__name__} {number}: {json.dumps(row)}\n")
+    sys.stderr.write(
+        f"{change.__name__}: {sum(row['begun'] for row in rows)} arrived, worst {max(row['worst_seconds'] for row in rows)} s\n"
+    )
+    assert [row["failures"] for row in rows] == [{}] * TIMES
+    assert [row["never_over"] for row in rows] == [0] * TIMES
     assert all(set(row["statuses"]) == {"200"} for row in rows)

@@ -63,6 +63,8 @@ class HttpLimits(Struct, frozen=True):
     head_seconds: float = 10.0
     body_seconds: float = 30.0
     idle_seconds: float = 75.0
+    unread_seconds: float = 60.0
+    """How long a client may take nothing of the answer that waits for it."""
 
 
 class Clock:
@@ -84,8 +86,8 @@ class HttpProtocol(asyncio.Protocol):
     """One connection."""
 
     __slots__ = (
-        "body", "clock", "expects", "handler", "header_bytes", "headers", "inflow", "intake", "is_closing", "is_reading",
-        "keep_alive", "limits", "lingering", "outlet", "parser", "peer", "running", "server", "since", "size", "state",
+        "body", "clock", "expects", "handler", "header_bytes", "headers", "inflow", "intake", "is_closing", "is_full", "is_reading",
+        "is_unread", "keep_alive", "left", "left_since", "limits", "lingering", "outlet", "parser", "peer", "running", "server", "since", "size", "state",
         "transport", "upgrading", "url", "waiting",
     )  # fmt: skip
 
@@ -109,6 +111,12 @@ class HttpProtocol(asyncio.Protocol):
         self.since = server.now
         self.is_closing = False
         self.is_reading = True
+        self.is_full = False
+        """More is written than the client has taken."""
+        self.is_unread = False
+        """An answer is, and the next request waits for that."""
+        self.left = 0  # bytes that the client has still to take, when last looked at; `left_since` is when that changed
+        self.left_since = 0.0
         self.peer: str | None = None
 
     # ------------------------------------------------------------------ the transport's calls
@@ -133,12 +141,17 @@ class HttpProtocol(asyncio.Protocol):
             running.cancel()
 
     def pause_writing(self) -> None:
+        self.is_full = True
         if self.outlet is not None:
             self.outlet.paused()
 
     def resume_writing(self) -> None:
+        self.is_full = False
         if self.outlet is not None:
             self.outlet.resumed()
+        elif self.is_unread:
+            self.is_unread = False
+            self.answered()
 
     def eof_received(self) -> bool:
         # A half-closed client is gone: browsers and fetch never send half a connection and wait.
@@ -306,7 +319,7 @@ class HttpProtocol(asyncio.Protocol):
         self.state = "busy"
         self.keep_alive = keep_alive and not self.server.is_draining
         running = self.handler(request, self.answer)
-        if self.state == "busy":
+        if self.state == "busy" and not self.is_unread:
             self.running = running
 
     def answer(self, response: Response) -> None:
@@ -325,6 +338,10 @@ class HttpProtocol(asyncio.Protocol):
     def answered(self) -> None:
         """The answer is written: the connection goes on, or ends."""
         self.running = None
+        if self.is_full and self.keep_alive:
+            # Who sends on and on and reads nothing shall not fill our memory with answers: it is busy until it has read.
+            self.is_unread = True
+            return
         self.state = "idle"
         self.since = self.server.now
         if not self.keep_alive:
@@ -433,6 +450,9 @@ class HttpProtocol(asyncio.Protocol):
 
     def tick(self, now: float) -> None:
         """Several times a second, by the server: end what is too slow."""
+        if (self.is_full or self.is_closing) and self.outlet is None and self.is_stuck(now):
+            self.transport.abort()
+            return
         waited = now - self.since
         if self.lingering:
             if self.state == "idle" and waited > LINGER_SECONDS:
@@ -446,6 +466,13 @@ class HttpProtocol(asyncio.Protocol):
             self.state == "body" and waited > self.limits.body_seconds
         ):
             self.refuse(TOO_SLOW)
+
+    def is_stuck(self, now: float) -> bool:
+        """Tell whether the client has taken nothing of its answer for too long: it would hold the answer for ever."""
+        left = self.transport.get_write_buffer_size()
+        if left != self.left:
+            self.left, self.left_since = left, now
+        return left > 0 and now - self.left_since > self.limits.unread_seconds
 
 
 class _Upload(Inflow):

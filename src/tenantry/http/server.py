@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tenantry.http.websocket import NativeSocket
 
 TICK_SECONDS = 0.25
+BACKLOG = 1 << 15
+"""Clients that may wait to be accepted while a restart is under way; the kernel takes its own limit (somaxconn) where that is less."""
 
 
 class NativeServer:
@@ -44,7 +46,7 @@ class NativeServer:
         self._tick()
         for listener in sockets:
             server = await loop.create_server(
-                lambda: HttpProtocol(self, self.handler, self.limits, self._clock), sock=listener, backlog=2048
+                lambda: HttpProtocol(self, self.handler, self.limits, self._clock), sock=listener, backlog=BACKLOG
             )
             self._servers.append(server)
 
@@ -91,6 +93,6 @@ def bind(host: str, port: int) -> socket.socket:
         if error.errno in (errno.EADDRINUSE, errno.EACCES, errno.EADDRNOTAVAIL):
             raise PortInUse(host=host, port=port, why=error.strerror) from None
         raise
-    listener.listen(2048)
+    listener.listen(BACKLOG)
     listener.setblocking(False)
     return listener
