@@ -87,8 +87,8 @@ class HttpProtocol(asyncio.Protocol):
 
     __slots__ = (
         "body", "clock", "expects", "handler", "header_bytes", "headers", "inflow", "intake", "is_closing", "is_full", "is_reading",
-        "is_unread", "keep_alive", "left", "left_since", "limits", "lingering", "outlet", "parser", "peer", "running", "server", "since", "size", "state",
-        "transport", "upgrading", "url", "waiting",
+        "is_unread", "keep_alive", "left", "left_since", "limits", "lingering", "outlet", "parser", "peer", "running", "server",
+        "since", "size", "state", "transport", "upgrading", "url", "waiting",
     )  # fmt: skip
 
     transport: Any
