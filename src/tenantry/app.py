@@ -10,9 +10,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
+import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import (
     TYPE_CHECKING,
@@ -692,6 +694,23 @@ RESOURCES_SECONDS = 10.0
 """How long a `resources` factory may take; longer would make a deploy hang without a word."""
 
 
+def _own_names(settings: Settings) -> str:
+    """The application's own settings, as they stand in `.env`."""
+    own = [one.name for one in type(settings).describe() if one.attribute not in Settings.__struct_fields__]
+    return ", ".join(own) or "it has none of its own"
+
+
+def _told(error: Exception, settings: Settings) -> str:
+    """What a factory raised, and where; its words, which may hold anything, while developing only and without secrets."""
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if "site-packages" not in one.filename]
+    path = Path(frames[-1].filename) if frames else Path("?")
+    place = f"{path.parent.name}/{path.name}:{frames[-1].lineno}" if frames else "?"
+    words = f": {error}" if settings.env == "development" and str(error) else ""
+    for secret in settings.secrets():
+        words = words.replace(secret, "•••")
+    return f"it raised {type(error).__name__} at {place}{words}"
+
+
 @asynccontextmanager
 async def _entered(
     factory: Callable[..., AbstractAsyncContextManager[Any]] | None, settings: Settings
@@ -706,9 +725,11 @@ async def _entered(
         async with asyncio.timeout(RESOURCES_SECONDS):
             value = await manager.__aenter__()
     except TimeoutError:
-        raise ResourcesFailed(factory=name, why=f"it took over {RESOURCES_SECONDS:.0f} s") from None
+        raise ResourcesFailed(
+            factory=name, why=f"it took over {RESOURCES_SECONDS:.0f} s", settings=_own_names(settings)
+        ) from None
     except Exception as error:
-        raise ResourcesFailed(factory=name, why=f"it raised {type(error).__name__}") from error
+        raise ResourcesFailed(factory=name, why=_told(error, settings), settings=_own_names(settings)) from error
     try:
         yield value
     finally:

@@ -543,7 +543,7 @@ class AppBroken(StartError):
 class ResourcesFailed(StartError):
     code = "RESOURCES_FAILED"
     says = "The resources of the application could not be opened: {factory}: {why}."
-    remedy = "Look at the cause above, and at the settings that {factory} reads."
+    remedy = "Look there, and at the settings that it reads: {settings}."
 
 
 class PortInUse(StartError):

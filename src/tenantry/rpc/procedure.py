@@ -19,6 +19,7 @@ from msgspec import Raw
 from tenantry.errors import HandlerShape, NameClash, UnknownRole
 from tenantry.identity import ROLES
 from tenantry.rpc.names import camel
+from tenantry.rpc.patches import fault_of_patches
 from tenantry.rpc.schema import InputSchema, OutputSchema, fault_of
 from tenantry.rpc.tracked import Tracked
 from tenantry.source import place
@@ -144,7 +145,7 @@ class Procedure(Generic[P, R]):
                 procedure=path, where=self.where, why="it is a plain def that returns no statement",
                 cure="Write async def, or annotate it -> Statement[…] and return ctx.db.one(…).",
             )  # fmt: skip
-        fault = fault_of(parameters[1:], hints)
+        fault = fault_of(parameters[1:], hints) or fault_of_patches(handler.__code__, hints)
         if fault is not None:
             raise HandlerShape(procedure=path, where=self.where, why=fault[0], cure=fault[1])
         wire: dict[str, str] = {}
