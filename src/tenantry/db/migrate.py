@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from msgspec import Struct
 
+from tenantry.db import fingerprints
 from tenantry.db.failures import unknown_table
 from tenantry.db.logins import fits, set_password
 from tenantry.errors import (
@@ -135,7 +136,11 @@ def push(
             _set_passwords(connection, urls)
         if permissions is not None:
             _sync_permissions(connection, permissions)
-        repaired = _repair(connection, [m for m in migrations if m.name in repairs]) if is_repairing else []
+        try:
+            repaired = _repair(connection, [m for m in migrations if m.name in repairs]) if is_repairing else []
+        except MigrationFailed:
+            _check(connection, None, look)  # it names what stands in the way, with the cure
+            raise
         for line in repaired:
             report(line)
         _check(connection, None, look)
@@ -221,10 +226,13 @@ def _apply(connection: Connection, migration: Migration, look: Look | None) -> N
                 if migration.kind == "application":
                     connection.execute("set local role tenantry_owner")
                     connection.execute("set local search_path = public")
+                before = fingerprints.marks(connection) if migration.kind == "built-in" else None
                 connection.execute(migration.text)
                 connection.execute("reset role")
                 if migration.kind == "application":
                     _check(connection, migration, look)
+                else:
+                    fingerprints.note(connection, before)
                 _write_down(connection, migration)
         except psycopg.errors.LockNotAvailable:
             if left == 0:
@@ -311,20 +319,32 @@ _SETTLES = "0041_events_elsewhere.sql"
 
 
 def _repair(connection: Connection, again: Sequence[Migration]) -> list[str]:
+    import psycopg
+
+    with connection.transaction():
+        connection.execute("set local lock_timeout = '3s'")
+        connection.execute("set local client_min_messages = warning")
+        put_back = fingerprints.put_back(connection)
     sources = _SOURCES
     before = dict(connection.execute(sources).fetchall())
     with connection.transaction():
         connection.execute("set local lock_timeout = '3s'")
         connection.execute("set local client_min_messages = warning")
+        places = fingerprints.marks(connection)
         for migration in again:
-            connection.execute(migration.text)
+            try:
+                connection.execute(migration.text)
+            except psycopg.errors.InsufficientPrivilege as error:
+                raise _failed(migration, error) from None
+        if places is not None:
+            fingerprints.note(connection, places)
         connection.execute("set local role tenantry_owner")
         lines = [line for (line,) in connection.execute("select * from tenantry.repair()").fetchall()]
         if any(migration.name == _SETTLES for migration in again):
             lines += [done for (done,) in connection.execute("select tenantry.settle_events()").fetchall() if done]
     after = dict(connection.execute(sources).fetchall())
     changed = [f"{name}: put back" for name, source in sorted(after.items()) if before.get(name) != source]
-    return changed + lines
+    return put_back + changed + lines
 
 
 def _set_passwords(connection: Connection, urls: Urls) -> None:

@@ -71,7 +71,12 @@ class Isolation:
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
                 holes, history, functions = await asyncio.to_thread(self._read)
-            self.breaches = [*holes, *self._changed(history, functions)]
+            changed = self._changed(history, functions)
+            said = {one.partition(": ")[0] for one in changed}
+            self.breaches = [
+                *(one for one in holes if one.partition(": ")[0].removeprefix("public.") not in said),
+                *changed,
+            ]
         except Exception as error:
             log.debug("isolation could not be looked at: %s", type(error).__name__)
         finally:

@@ -109,4 +109,32 @@ PITFALLS = [
     Pitfall("V41", "public.users", "grant update on public.users to platform"),
     Pitfall("V42", "platform", "alter role platform createrole"),
     Pitfall("V43", "public.countries", "grant update on public.countries to platform"),
+    Pitfall(
+        "V45", "public.get_current_tenant_id()",
+        "create or replace function public.get_current_tenant_id() returns uuid language sql stable parallel safe"
+        " return nullif(pg_catalog.current_setting('app.current_tenant_id', true), '')::uuid",
+    ),
+    Pitfall(
+        "V45", "tenantry.enter(bytea,boolean,text,uuid,integer)",
+        "set local role tenantry_gate; do $$ begin execute replace(pg_get_functiondef('tenantry.enter(bytea,boolean,text,uuid,integer)'::regprocedure),"
+        " 'and s.expires operator(pg_catalog.>) pg_catalog.now()', ''); end $$; reset role",
+    ),
+    Pitfall("V45", "tenantry.role()", "create or replace function tenantry.role() returns text language sql stable parallel safe return 'owner'::text"),
+    Pitfall("V45", "tenantry.can(text)", "alter function tenantry.can(text) owner to postgres"),
+    Pitfall("V45", "tenantry.can(text)", "alter function tenantry.can(text) security invoker"),
+    Pitfall("V45", "tenantry.can(text)", "alter function tenantry.can(text) immutable"),
+    Pitfall("V45", "tenantry.can(text)", "alter function tenantry.can(text) leakproof"),
+    Pitfall("V45", "tenantry.can(text)", "alter function tenantry.can(text) set search_path = public"),
+    Pitfall("V45", "tenantry.can(text)", "alter function tenantry.can(text) reset all"),
+    Pitfall("V45", "tenantry.user_id()", "alter function tenantry.user_id() set role = platform"),
+    Pitfall("V45", "tenantry.create_session(bytea,text,uuid,interval)",
+            "grant execute on function tenantry.create_session(bytea,text,uuid,interval) to platform"),
+    Pitfall("V45", "tenantry.visit_tenant(bytea,text,text,text,interval)",
+            "grant execute on function tenantry.visit_tenant(bytea,text,text,text,interval) to public"),
+    Pitfall("V45", "tenantry.enter(bytea)",
+            "create function tenantry.enter(credential bytea) returns void language sql return null::void"),
+    Pitfall("V45", "audit_log_append_only on public.audit_log", "alter table public.audit_log disable trigger audit_log_append_only"),
+    Pitfall("V45", "audit_log_append_only on public.audit_log", "drop trigger audit_log_append_only on public.audit_log"),
+    Pitfall("V45", "spy on public.auth_sessions",
+            "create trigger spy before insert on public.auth_sessions for each row execute function suppress_redundant_updates_trigger()"),
 ]  # fmt: skip

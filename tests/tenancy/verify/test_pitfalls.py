@@ -13,7 +13,7 @@ from tenantry.tenancy.verify.families import server
 from tests.conftest import Cluster, Database
 from tests.tenancy.verify.pitfalls import PITFALLS, TABLES, Pitfall
 
-ON_15 = {"V01", "V03", "V04", "V05", "V07", "V08", "V11", "V15", "V18", "V21", "V34", "V35", "V41"}
+ON_15 = {"V01", "V03", "V04", "V05", "V07", "V08", "V11", "V15", "V18", "V21", "V34", "V35", "V41", "V45"}
 JUDGED_PURE = {"V30", "V31", "V44"}
 """What no transaction can plant: a server-wide value, another minor version, a replication slot."""
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from tenantry.ops.health.check import Check
 from tenantry.ops.health.connection import Refused, Unreachable
 
 if TYPE_CHECKING:
-    from tenantry.ops.health.connection import OwnConnection
+    from tenantry.ops.health.connection import OwnConnection, Row
 
 DEADLINE_SECONDS = 0.8
 SLOW_MS = 100.0
@@ -26,6 +27,20 @@ SLOW_MS = 100.0
 def question() -> bytes:
     """The statement of `database.sql`: one row of (function is there, may be executed), then one a thing missing."""
     return files("tenantry.ops.health").joinpath("database.sql").read_bytes()
+
+
+@cache
+def seal_question() -> bytes:
+    """The statement of `seal.sql`: a row for each function of the seal that was replaced."""
+    return files("tenantry.ops.health").joinpath("seal.sql").read_bytes()
+
+
+async def _replaced(connection: OwnConnection) -> list[Row]:
+    """Which functions of the seal are not what a migration made them."""
+    try:
+        return await connection.ask(seal_question())
+    except Refused:
+        return []  # no registry yet: the migrations check says which file waits
 
 
 async def check_database(connection: OwnConnection, ask: bytes) -> Check:
@@ -39,17 +54,18 @@ async def check_database(connection: OwnConnection, ask: bytes) -> Check:
                 # Signing in is no part of how fast it answers: of a new connection the second answer counts.
                 started = time.perf_counter()
                 rows = await connection.ask(ask)
+            took = _ms(started)
+            replaced = await _replaced(connection)
     except TimeoutError:
         return _down(f"No answer within {DEADLINE_SECONDS * 1000:.0f} ms", started)
     except Unreachable as unreachable:
         return _down(unreachable.cause, started)
     except Refused as refused:
         return _down(of_state(refused.sqlstate), started)
-    missing = sorted((row[0] or b"").decode("utf-8", "replace") for row in rows)
+    missing = sorted((row[0] or b"").decode("utf-8", "replace") for row in [*rows, *replaced])
     details = {"rlsConfigured": not missing, "missing": missing}
     if missing:
-        return Check("down", f"Isolation is not configured: {missing[0]}{_and_more(missing)}", _ms(started), details)
-    took = _ms(started)
+        return Check("down", f"Isolation is not configured: {missing[0]}{_and_more(missing)}", took, details)
     if took > SLOW_MS:
         return Check("degraded", f"Answers slowly: {took:.0f} ms", took, details)
     return Check("up", "Answers, and every protected table is guarded", took, details)

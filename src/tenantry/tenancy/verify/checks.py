@@ -82,6 +82,9 @@ CHECKS = {
     "V42": Check("role-maker", "hole", "Makes itself other roles."),
     "V43": Check("shared-writable", "leak", "Changes what all tenants read."),
     "V44": Check("slot", "leak", "A logical slot keeps the changes of every tenant for whoever may read it."),
+    "V45": Check(
+        "replaced", "hole", "What the changed function lets through: one that names the tenant opens every table."
+    ),
 }
 
 

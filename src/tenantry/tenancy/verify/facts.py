@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Struct
 
+from tenantry.db import fingerprints
 from tenantry.tenancy.verify.subject import Subject, literal
 
 T = TypeVar("T")
@@ -230,6 +231,15 @@ class Allowed(Struct, frozen=True):
     kind: str = ""
 
 
+class Replaced(Struct, frozen=True):
+    """One of Tenantry's own functions or triggers that is not what a migration made (`db.fingerprints`)."""
+
+    kind: str
+    name: str
+    wrong: str
+    cure: str
+
+
 class Registry(Struct, frozen=True):
     """The row of registry.sql."""
 
@@ -254,6 +264,8 @@ class Facts(Struct, frozen=True, dict=True):
     roles: list[Role]
     server: list[Thing]
     registry: Registry | None
+    replaced: list[Replaced] | None
+    """None where no fingerprints were written down."""
 
     @cached_property
     def by_oid(self) -> dict[int, Relation]:
@@ -311,7 +323,16 @@ def read(connection: Connection, subject: Subject) -> Facts:
             _rows(connection, "roles", Role),
             _rows(connection, "server", Thing),
             _rows(connection, "registry", Registry)[0] if subject.is_tenantry else None,
+            _replaced(connection) if subject.is_tenantry and fingerprints.is_there(connection) else None,
         )
+
+
+def _replaced(connection: Connection) -> list[Replaced]:
+    return [
+        Replaced(one.kind, one.name, "; ".join(one.wrong), ";\n".join([*fingerprints.cure(one), ""]).rstrip())
+        for one in fingerprints.compare(connection)
+        if one.wrong
+    ]
 
 
 def _rows(connection: Connection, name: str, type_: type[T]) -> list[T]:

@@ -16,7 +16,7 @@ class Finding(Struct, frozen=True, kw_only=True):
     """One thing that speaks against isolation."""
 
     check: str
-    """V01 to V44; docs/guides/verify.md has the list."""
+    """V01 to V45; docs/guides/verify.md has the list."""
     name: str
     """The check in a word: `unprotected`, `row-security`…"""
     level: Level

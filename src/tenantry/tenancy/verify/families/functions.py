@@ -1,4 +1,4 @@
-"""Functions and triggers: whose rights they run with, and what they could be made to do (V11, V12, V13, V21, V32, V36)."""
+"""Functions and triggers: whose rights they run with, and what they could be made to do (V11, V12, V13, V21, V32, V36, V45)."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ def judge(facts: Facts) -> Iterator[Finding]:
             yield found(
                 "V36", "function", one.name, "it is marked leakproof", f"alter function {one.name} not leakproof;"
             )
+    if facts.registry is not None:
+        yield from _replaced(facts)
     if not facts.is_unbound:
         yield from _escapes(facts)
     tenants = {one.oid for one in facts.relations if facts.is_tenants(one)}
@@ -33,6 +35,14 @@ def judge(facts: Facts) -> Iterator[Finding]:
         if trigger.relation in tenants and trigger.is_definer and trigger.is_enabled and name not in allowed:
             yield found("V32", "trigger", f"{trigger.name} on {trigger.relation_name}", f"{name} runs with the rights of {trigger.owner}",
                         f"alter function {name} security invoker;")  # fmt: skip
+
+
+def _replaced(facts: Facts) -> Iterator[Finding]:
+    if facts.replaced is None:
+        yield found("V45", "table", "tenantry.fingerprints", "it is not there, so that a replaced function would not be found",
+                    "-- Run: tenantry db push", level="note")  # fmt: skip
+    for one in facts.replaced or ():
+        yield found("V45", one.kind, one.name, one.wrong, one.cure or "-- Run: tenantry db push")
 
 
 def is_reader_asked(facts: Facts, one: Function, bound: frozenset[str]) -> bool:
