@@ -95,6 +95,11 @@ def ack(arguments: argparse.Namespace) -> int:
     return _say("ack", arguments, id=arguments.id, done=f"{arguments.by} has {arguments.id}.")
 
 
+def unack(arguments: argparse.Namespace) -> int:
+    """Give it back."""
+    return _say("unack", arguments, id=arguments.id, done=f"Nobody has {arguments.id}.")
+
+
 def resolve(arguments: argparse.Namespace) -> int:
     """Say that it is over."""
     return _say("resolve", arguments, id=arguments.id, done=f"{arguments.id} is resolved.")

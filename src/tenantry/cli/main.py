@@ -485,6 +485,7 @@ def _incidents(commands: Any) -> None:
     ).add_argument("id", help="the incident: inc-1a2b3c4d")
     for name, says, example in (
         ("ack", "take an incident: no repeats, no next level", "tenantry incident ack inc-1a2b3c4d --by ann"),
+        ("unack", "give it back: the clocks go on", "tenantry incident unack inc-1a2b3c4d --by ann"),
         ("resolve", "say that it is over", "tenantry incident resolve inc-1a2b3c4d --by ann"),
         ("note", "write a line into the timeline", 'tenantry incident note inc-1a2b3c4d --by ann "disk replaced"'),
     ):

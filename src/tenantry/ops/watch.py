@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 import time
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
@@ -21,13 +22,15 @@ from typing import Any
 import msgspec
 
 from tenantry.ops.alerts import RULES, Evaluator, Series, limits
-from tenantry.ops.incidents import LEVELS, Desk, Entry, Level, Notice, Pace
+from tenantry.ops.incidents import Desk, Entry, Level, Notice, Pace
 from tenantry.ops.incidents.book import Book, Command, Memory, Reply
 from tenantry.ops.incidents.heartbeat import Heartbeat
 from tenantry.ops.incidents.record import Record
 from tenantry.ops.incidents.steady import Steady, boot_id
 from tenantry.ops.notify import Channel, Oncall, Outbox, Sender, Sending, channels
 from tenantry.ops.notify.oncall import read as read_oncall
+from tenantry.ops.notify.oncall import urls_of
+from tenantry.ops.notify.routing import route
 from tenantry.settings import Secret, Settings
 from tenantry.signals import Signals
 
@@ -39,6 +42,10 @@ LOOK_SECONDS = 4.0
 """A sampling may take at least so long, whatever the tick: an API that is silent is known to be so after its own deadline, not before."""
 MOST_EVIDENCE, MOST_LINES = 500, 50
 """Characters of one thing that is broken, and things in one incident."""
+MOST_HEARD = 500
+"""Events from outside that are remembered."""
+STUCK_SECONDS = 300.0
+"""A page that no channel has taken for so long: the heartbeat stops, so that whoever is outside wakes somebody."""
 KEEP_SECONDS = 30 * 86_400.0
 """How long a resolved incident stays in the watcher's file."""
 
@@ -71,6 +78,7 @@ class Watch:
         self.ticks = 0
         self.last_tick = 0.0
         self.sending: set[asyncio.Task[None]] = set()
+        self.heard: deque[str] = deque(maxlen=MOST_HEARD)
         self.news = asyncio.Event()
         """Set when the desk should look at once."""
         self.disk = ThreadPoolExecutor(1, "tenantry-watch-disk")
@@ -90,6 +98,7 @@ class Watch:
             self.desk.silences = {silence.id: silence for silence in memory.silences}
             self.evaluator.load(bytes(memory.evaluator), boot=boot_id(), monotonic=time.monotonic(), wall=steady.now())
             self.outbox = restored(bytes(memory.outbox), self.scale)
+            self.heard.extend(memory.heard)
         return steady
 
     # ------------------------------------------------------------------ the loop
@@ -163,6 +172,7 @@ class Watch:
         than the first.
         """
         self.oncall = self._oncall()
+        self._know_everybody()
         try:
             async with asyncio.timeout(max(LOOK_SECONDS, self.tick_seconds * 0.8)):
                 values = await self.sample()
@@ -201,7 +211,7 @@ class Watch:
             await self._write_down()
         is_well = time.monotonic() - self.last_tick < 2 * self.tick_seconds
         await self.heartbeat.turn(
-            time.monotonic(), is_well=is_well and self.outbox.oldest_seconds(now) < 3600 * self.scale
+            time.monotonic(), is_well=is_well and self.outbox.oldest_page_seconds(now) < STUCK_SECONDS * self.scale
         )
 
     async def _send(self, sending: Sending) -> None:
@@ -243,24 +253,32 @@ class Watch:
             log.warning("the on-call list cannot be read; the last one stands: %s", type(error).__name__)
             return self.oncall
 
+    def _know_everybody(self) -> None:
+        """The channels of all people: the end of an incident goes to whoever was paged, on call or not by then."""
+        urls = [url for person in self.oncall.people.values() for url in urls_of(person, os.environ)]
+        given = [*self.readers, *(channel for level in self.levels.values() for channel in level)]
+        self.known.update({channel.name: channel for channel in [*(Channel.of(url) for url in urls), *given]})
+
     def candidates(self, notice: Notice) -> list[str]:
-        """The channels of a notice by name: of a page those of its level, then of the next ones."""
-        if notice.level is None:
-            wanted = [c for c in self.readers if c.takes(notice.severity, notice.sections)]
-        else:
-            wanted: list[Channel] = []
-            for level in LEVELS[LEVELS.index(notice.level) :]:
-                person = self.oncall.channels(level, datetime.now(timezone.utc), os.environ)
-                wanted += [c for c in [*person, *self.levels[level]] if c.takes(notice.severity, notice.sections)]
-        self.known.update({channel.name: channel for channel in wanted})
-        return list(dict.fromkeys(channel.name for channel in wanted))
+        """The channels of a notice by name, in the order in which they are tried."""
+        now = datetime.now(timezone.utc)
+        found = route(notice, self.readers, self.levels, self.oncall, now, os.environ)
+        if notice.level is not None and not found:
+            log.error("a page of incident %s has nobody to go to: no level has a channel for it", notice.incident)
+        return [channel.name for channel in found]
 
     # ------------------------------------------------------------------ commands
 
     def obey(self, command: Command, now: float) -> Reply:  # noqa: PLR0911 - one line a verb
         """Do what somebody says."""
         desk = self.desk
+        if command.event:
+            if command.event in self.heard:
+                return Reply(False, "it was obeyed already")
+            self.heard.append(command.event)
         match command.verb:
+            case "unack":
+                return Reply(desk.unacknowledge(command.id, command.by, now), "it is not open, or nobody has it")
             case "ack":
                 is_done = desk.acknowledge(command.id, command.by, now)
                 return Reply(is_done, "" if is_done else "it is not open, or somebody has it already")
@@ -317,6 +335,7 @@ class Watch:
         return Memory(
             self.steady.base, now, msgspec.Raw(evaluator), msgspec.Raw(kept(self.outbox)),
             list(self.desk.incidents.values()), list(self.desk.silences.values()), self.evaluator.firing(), os.getpid(),
+            list(self.heard),
         )  # fmt: skip
 
 

@@ -71,7 +71,7 @@ def test_a_resolve_stops_all_clocks_and_tells_everyone_who_was_paged():
     night.until(20 * M)
     night.firing = set()
     night.until(120 * M)
-    assert night.pages()[-2:] == [(20 * M, "resolved", "L1"), (20 * M, "resolved", "L2")]
+    assert night.pages()[-2:] == [(15 * M + 10, "escalated", "L2"), (20 * M, "resolved", "L1")]
     assert night.notices[-1].title == "RESOLVED platform-api: DatabaseUnavailable"
     assert "Over after 20 min" in night.notices[-1].body
 

@@ -20,7 +20,7 @@ from tenantry.ops.incidents.model import Incident
 from tenantry.ops.incidents.silence import Silence
 from tenantry.ops.incidents.steady import Base
 
-Verb = Literal["ack", "note", "resolve", "open", "silence", "unsilence", "cause", "remedy"]
+Verb = Literal["ack", "unack", "note", "resolve", "open", "silence", "unsilence", "cause", "remedy"]
 MOST_COMMANDS = 100
 """Taken in one go; what waits beyond it is taken at the next."""
 
@@ -36,6 +36,8 @@ class Memory(Struct):
     silences: list[Silence] = field(default_factory=list[Silence])
     firing: list[str] = field(default_factory=list[str])
     pid: int = 0
+    heard: list[str] = field(default_factory=list[str])
+    """The last events from outside that were obeyed, by their ids."""
 
 
 class Command(Struct):
@@ -47,6 +49,8 @@ class Command(Struct):
     text: str = ""
     kind: str = ""
     silence: Silence | None = None
+    event: str = ""
+    """Of what came from outside: its id there. One that comes again means nothing."""
 
 
 class Reply(Struct):

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from tenantry.ops.alerts import Rule, Verdict
 from tenantry.ops.incidents import messages
-from tenantry.ops.incidents.model import AT_ONCE, LEVELS, Entry, Incident, Kind, Level, Notice, Part
+from tenantry.ops.incidents.model import AT_ONCE, Entry, Incident, Kind, Level, Notice, Part
 from tenantry.ops.incidents.silence import Silence
 
 MINUTE = 60.0
@@ -81,19 +81,34 @@ class Desk:
                 self._ends(incident, set(firing), now)
         notices: list[Notice] = []
         for incident in self.incidents.values():
-            if not (incident.is_open and self._is_silent(incident, firing, now)):
-                notices += self._due(incident, now)
+            if incident.is_open and self._is_silent(incident, firing, now):
+                continue
+            if incident.is_open and incident.is_silenced:
+                self._speaks_again(incident, now)
+            notices += self._due(incident, now)
         return notices
 
     def _is_silent(self, incident: Incident, firing: list[str], now: float) -> bool:
-        """Whether all that fires in it is muted by now: then its clocks stand still."""
+        """Whether all that fires in it is muted by now: then nothing of it is told."""
         mine = incident.firing
-        return bool(mine) and all(self.is_muted(name, firing, now) for name in mine)
+        if not mine or not all(self.is_muted(name, firing, now) for name in mine):
+            return False
+        incident.is_silenced = incident.is_silenced or any(self.is_silenced(name, now) for name in mine)
+        return True
+
+    def _speaks_again(self, incident: Incident, now: float) -> None:
+        """A silence is over, and it still fires: that is told like a beginning, to L1 first, unless somebody has it."""
+        incident.is_silenced = False
+        incident.timeline.append(Entry(now, "watcher", "no longer silenced"))
+        if incident.told_at is not None and incident.acked_at is None:
+            self._again(incident)
 
     def is_muted(self, name: str, firing: Iterable[str], now: float) -> bool:
         """Whether an alert is not told of: another one says it better, or somebody silenced it."""
-        if any(name in MUTES.get(other, ()) for other in firing):
-            return True
+        return any(name in MUTES.get(other, ()) for other in firing) or self.is_silenced(name, now)
+
+    def is_silenced(self, name: str, now: float) -> bool:
+        """Whether somebody silenced it."""
         return any(silence.mutes(self.labels(name), now) for silence in self.silences.values())
 
     def labels(self, name: str) -> dict[str, str]:
@@ -108,6 +123,15 @@ class Desk:
             return False
         incident.acked_at, incident.acked_by = now, by
         incident.timeline.append(Entry(now, by, "acknowledged"))
+        return True
+
+    def unacknowledge(self, id_: str, by: str, now: float) -> bool:
+        """Nobody has it any more: the clocks go on from where they are. False if it is not open or nobody had it."""
+        incident = self.incidents.get(id_)
+        if incident is None or not incident.is_open or incident.acked_at is None:
+            return False
+        incident.acked_at = incident.acked_by = None
+        incident.timeline.append(Entry(now, by, "gave it back"))
         return True
 
     def note(self, id_: str, by: str, text: str, now: float) -> bool:
@@ -261,10 +285,8 @@ class Desk:
         incident.changed_at = None
         if incident.told_at is None and incident.round == 0:
             return []
-        notices: list[Notice] = []
-        for level in LEVELS:
-            if level in incident.levels:
-                notices += self._say(incident, "resolved", level, now, "end")
+        # One for all who were paged, whatever their level: the outbox knows which channels took a page of it.
+        notices = self._say(incident, "resolved", incident.levels[0], now, "end") if incident.levels else []
         return notices + self._say(incident, "resolved", None, now, "end")
 
     def _say(

@@ -70,6 +70,8 @@ class Incident(Struct):
     """The clock's steps that were taken in this round."""
     round: int = 0
     """Counts the times that it pages anew: reopened, or a new critical after the acknowledgement."""
+    is_silenced: bool = False
+    """Whether a silence keeps all of it quiet."""
     timeline: list[Entry] = field(default_factory=list[Entry])
 
     @property

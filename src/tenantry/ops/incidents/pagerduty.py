@@ -2,7 +2,9 @@
 
 Anyone on the internet can reach the path, so only a body whose signature fits the secret is looked at: `X-PagerDuty-Signature` holds
 `v1=` and the HMAC-SHA256 of the body, several while the secret is being changed (PagerDuty, "Verifying Webhook Signatures").
-The incident is found by its `incident_key`, which is the `dedup` that its page was sent with.
+The incident is found by its `incident_key`, which is the `dedup` that its page was sent with. An event has an id: the watcher obeys it
+once, for PagerDuty sends again what was not answered in time, and whoever overheard one may send it again later. What PagerDuty does
+because we told it (an end) comes back as an event of the integration, and means nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +25,11 @@ from tenantry.settings import Secret
 PATH = "/hooks/pagerduty"
 MOST_BYTES = 256 * 1024
 log = logging.getLogger("tenantry.watch")
-VERBS: dict[str, Literal["ack", "resolve"]] = {"incident.acknowledged": "ack", "incident.resolved": "resolve"}
+VERBS: dict[str, Literal["ack", "unack", "resolve"]] = {
+    "incident.acknowledged": "ack",
+    "incident.unacknowledged": "unack",
+    "incident.resolved": "resolve",
+}
 
 
 class Webhook:
@@ -72,8 +78,10 @@ def command_of(body: bytes) -> Command | None:
         key = event["data"].get("incident_key") or ""
         agent: Any = event.get("agent") or {}
         by = str(agent.get("summary") or "PagerDuty")[:100]
+        is_echo = "inbound_integration" in str(agent.get("type"))
+        number = event.get("id")
     except (msgspec.DecodeError, KeyError, TypeError, AttributeError):
         return None
-    if verb is None or not isinstance(key, str) or not key.startswith("inc-"):
+    if verb is None or is_echo or not isinstance(key, str) or not key.startswith("inc-"):
         return None
-    return Command(verb, by, key)
+    return Command(verb, by, key, event=number[:100] if isinstance(number, str) else "")

@@ -83,8 +83,12 @@ class Oncall(Struct, forbid_unknown_fields=True):
         rotation = self.levels.get(level)
         if rotation is None or not rotation.people:
             return None
-        local = now.astimezone(ZoneInfo(rotation.zone)).replace(tzinfo=None)
-        turns = (local - rotation.from_) // timedelta(days=rotation.days)
+        zone = ZoneInfo(rotation.zone)
+        local = now.astimezone(zone).replace(tzinfo=None)
+        first = rotation.from_
+        if first.tzinfo is not None:  # with an offset of its own: what the clocks of the zone showed then
+            first = first.astimezone(zone).replace(tzinfo=None)
+        turns = (local - first) // timedelta(days=rotation.days)
         return rotation.people[turns % len(rotation.people)]
 
     def channels(self, level: Level, now: datetime, environ: Mapping[str, str]) -> list[Channel]:
@@ -94,8 +98,9 @@ class Oncall(Struct, forbid_unknown_fields=True):
 
 
 def urls_of(human: Human, environ: Mapping[str, str]) -> list[str]:
-    """A person's URLs, those of the environment filled in; what is not set there is left out."""
-    return [found for url in human.urls if (found := environ.get(url[1:], "") if url.startswith("$") else url)]
+    """A person's URLs, those of the environment filled in; what is not set there, or is no URL, is left out."""
+    urls = (environ.get(url[1:], "").strip() if url.startswith("$") else url for url in human.urls)
+    return [url for url in urls if "://" in url]
 
 
 def _at(moment: datetime, zone: str) -> datetime:
@@ -119,6 +124,11 @@ def parse(text: str, file: str) -> Oncall:
             ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError):
             raise OncallFaulty(file=file, why=f"there is no time zone {zone}") from None
+    for override in found.overrides:
+        if _at(override.from_, override.zone) >= _at(override.until, override.zone):
+            raise OncallFaulty(
+                file=file, why=f"an override of {override.level} for {override.person} ends before it begins"
+            )
     for level, rotation in found.levels.items():
         if rotation.days < 1:
             raise OncallFaulty(file=file, why=f"level {level} has turns of less than a day")

@@ -65,12 +65,11 @@ class Outbox:
         self.dropped = 0
 
     def add(self, notice: Notice, candidates: Sequence[str], now: float) -> None:
-        """A message for these channels: of a page the first that takes it, of others every one."""
-        if not candidates:
-            return
+        """A message for these channels: of a page the first that takes it, of others every one. An end goes to whoever took a page."""
         if notice.level is not None and notice.is_over:
-            for channel in [c for c in candidates if c in self.reached.get(notice.incident, [])]:
-                self._put(Delivery(notice, now, [channel]), f"{notice.key} {channel}")
+            self._end(notice, now)
+        elif not candidates:
+            return
         elif notice.level is not None:
             delivery = Delivery(notice, now, list(candidates))
             self._put(delivery, delivery.key)
@@ -78,6 +77,15 @@ class Outbox:
             for channel in candidates:
                 delivery = Delivery(notice, now, [channel])
                 self._put(delivery, delivery.key)
+
+    def _end(self, notice: Notice, now: float) -> None:
+        """The end, to every channel that took a page of it, whoever is on call by now; a page that nobody took is not sent any more."""
+        for key, delivery in list(self.deliveries.items()):
+            is_page = delivery.notice.level is not None and delivery.notice.incident == notice.incident
+            if is_page and not delivery.notice.is_over and not any(t.is_under_way for t in delivery.tries):
+                del self.deliveries[key]
+        for channel in self.reached.get(notice.incident, []):
+            self._put(Delivery(notice, now, [channel]), f"{notice.key} {channel}")
 
     def _put(self, delivery: Delivery, key: str) -> None:
         if key in self.sent or key in self.deliveries:
@@ -125,9 +133,10 @@ class Outbox:
                 wait = RETRY_SECONDS[attempt.tries - 1] if attempt.tries <= len(RETRY_SECONDS) else THEN_EACH_SECONDS
                 attempt.next_at = now + wait * self.scale
 
-    def oldest_seconds(self, now: float) -> float:
-        """How long the oldest message has been waiting; 0 without any."""
-        return max((now - delivery.begun_at for delivery in self.deliveries.values()), default=0.0)
+    def oldest_page_seconds(self, now: float) -> float:
+        """How long the oldest message that is to wake somebody has been waiting; 0 without any."""
+        waiting = (d for d in self.deliveries.values() if d.notice.level is not None and not d.notice.is_over)
+        return max((now - delivery.begun_at for delivery in waiting), default=0.0)
 
     def forget(self, before: float, incidents: Sequence[str]) -> None:
         """Drop the memory of what was sent before that moment, and of incidents that are no more."""
