@@ -18,16 +18,17 @@ from tenantry.processes.inside import Inside, begin, run
 from tenantry.processes.log import start_log
 from tenantry.processes.orders import settings_for
 from tenantry.processes.probe import ends_within
+from tenantry.processes.sparing import give_back, one_arena
 from tenantry.settings import Settings
 
 Part = Callable[[Settings, asyncio.Event], Awaitable[None]]
-PARTS: tuple[Part, ...] = (alarm, diagnosis)
 log = logging.getLogger("tenantry.watcher")
 
 
 def main(arguments: list[str]) -> int:
     """Arguments: descriptors of the channel and the lifeline, a number that is not used."""
     channel, lifeline, *_ = arguments
+    one_arena()
     begin(lifeline)
     inside: list[Inside] = []
 
@@ -49,6 +50,12 @@ async def watch(settings: Settings, ended: asyncio.Event) -> None:
     await asyncio.gather(*(_keep_running(part, settings, ended) for part in PARTS))
 
 
+async def sparing(settings: Settings, ended: asyncio.Event) -> None:
+    """Each minute, what is free goes back to the system."""
+    while not await ends_within(ended, 4.0 * settings.tick):
+        give_back()
+
+
 async def _keep_running(part: Part, settings: Settings, ended: asyncio.Event) -> None:
     while not ended.is_set():
         try:
@@ -56,6 +63,9 @@ async def _keep_running(part: Part, settings: Settings, ended: asyncio.Event) ->
         except Exception:
             log.exception("%s failed, and is begun again", getattr(part, "__name__", "a part"))
             await ends_within(ended, settings.tick)
+
+
+PARTS: tuple[Part, ...] = (alarm, diagnosis, sparing)
 
 
 def watch_alone(settings: Settings) -> None:

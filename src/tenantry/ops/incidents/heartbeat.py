@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import urllib.request
 from collections.abc import Callable
 
 from tenantry.settings import Secret
@@ -43,6 +42,8 @@ class Heartbeat:
 
 
 def _get(url: str) -> None:
+    import urllib.request  # 3 MB, and most have no such URL
+
     if not url.startswith(("http://", "https://")):
         message = "a heartbeat goes to http(s)"
         raise ValueError(message)
