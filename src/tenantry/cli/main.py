@@ -70,6 +70,10 @@ def make_parser() -> argparse.ArgumentParser:
     _command(
         db, "new", "migration:new", "an empty migration with the next number", "tenantry db new add_title"
     ).add_argument("name", help="what it does, in small letters and _")
+    _command(
+        db, "adopt", "migration:adopt_file", "note a migration as applied without running it: what it makes is there",
+        "tenantry db adopt 0001_notes.sql",
+    ).add_argument("file", help="its name in the folder of migrations")  # fmt: skip
     diff = _command(
         db, "diff", "diff:run", "what was changed in the database by hand, as SQL to keep or undo it",
         "tenantry db diff --write add_colour",

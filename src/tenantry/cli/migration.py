@@ -6,7 +6,7 @@ import argparse
 import re
 from pathlib import Path
 
-from tenantry.cli.place import say, show
+from tenantry.cli.place import ready, say, show
 from tenantry.errors import StartError
 from tenantry.settings import Settings
 
@@ -38,6 +38,25 @@ def new(arguments: argparse.Namespace) -> int:
         show({"file": str(file)})
     else:
         say(f"{file.parent.name}/{file.name}   Write it, then: tenantry db push")
+    return 0
+
+
+def adopt_file(arguments: argparse.Namespace) -> int:
+    """Note it, if it is a file of the application's that is not noted yet. Raises MigrationName."""
+    from tenantry.db.migrate import adopt, application_migrations, status
+    from tenantry.errors import MigrationFailed
+
+    settings, admin = ready(Settings.load())
+    name = Path(arguments.file).name
+    found = next((one for one in application_migrations(settings.migrations) if one.name == name), None)
+    if found is None or status(admin, [found]).applied:
+        why = f"there is no such file in {settings.migrations}" if found is None else "it is noted as applied already"
+        raise MigrationFailed(file=name, line=1, why=why, statement="", cure="See: tenantry db status")
+    adopt(admin, found)
+    if arguments.json:
+        show({"adopted": name})
+    else:
+        say(f"{name}   Noted as applied; nothing was run. Compare: tenantry db diff")
     return 0
 
 

@@ -125,13 +125,23 @@ def push(
     with _connected(admin) as connection:
         _lock(connection)
         known = _history(connection)
+        has_history = connection.execute("select pg_catalog.to_regclass('tenantry.migrations') is not null").fetchone()[
+            0
+        ]
         applied: list[str] = []
+        found_again: list[str] = []
         for migration in migrations:
             _check_unchanged(migration, known)
-            if migration.key not in known:
-                _apply(connection, migration, look)
-                applied.append(migration.name)
-                report(f"applied {migration.name}")
+            if migration.key in known:
+                continue
+            later = later_than(migration, migrations)
+            if has_history and is_row_lost(migration, later, known) and _was_applied(connection, migration, later):
+                _write_down(connection, migration)
+                found_again.append(f"{migration.name}: its row of the history was lost, and is put back")
+                continue
+            _apply(connection, migration, look)
+            applied.append(migration.name)
+            report(f"applied {migration.name}")
         if urls is not None:
             _set_passwords(connection, urls)
         if permissions is not None:
@@ -141,6 +151,7 @@ def push(
         except MigrationFailed:
             _check(connection, None, look)  # it names what stands in the way, with the cure
             raise
+        repaired = found_again + repaired
         for line in repaired:
             report(line)
         _check(connection, None, look)
@@ -210,6 +221,53 @@ def _check_unchanged(migration: Migration, known: dict[tuple[str, str], tuple[by
         raise MigrationChanged(file=migration.name, applied_on=found[1])
 
 
+THERE_ALREADY = frozenset({"42P06", "42P07", "42701", "42710", "42723", "23505"})
+"""What a file's statements say where all it makes is there: duplicates, of schema, table, column, object, function, row."""
+GONE_ALREADY = frozenset({"42P01", "42703", "42704", "42883", "42P13", "42P16"})
+"""And where what it takes away, renames or replaces is another already: no such thing, a function or view of other columns."""
+_HISTORY_MADE = re.compile(r"^create table tenantry\.migrations\b", re.MULTILINE)
+_REPLACES = re.compile(r"create\s+(?:or\s+replace\s+)?function\s+([\w.]+)\s*\(", re.IGNORECASE)
+
+
+def later_than(migration: Migration, migrations: Sequence[Migration]) -> list[Migration]:
+    """The built-in files after this one; none for an application's."""
+    if migration.kind != "built-in":
+        return []
+    return [one for one in migrations if one.kind == "built-in" and one.name > migration.name]
+
+
+def is_row_lost(migration: Migration, later: Sequence[Migration], known: Mapping[tuple[str, str], object]) -> bool:
+    """Whether a history that is there may have lost this built-in file: later ones stand in it, or none of ours does."""
+    if migration.kind != "built-in":
+        return False
+    return any(one.key in known for one in later) or not any(kind == "built-in" for kind, _ in known)
+
+
+def _was_applied(connection: Connection, migration: Migration, later: Sequence[Migration]) -> bool:
+    """Try it, and take it back: it was applied if what it makes is there, or if it would put an older text over a newer one."""
+    import psycopg
+
+    if _HISTORY_MADE.search(migration.text):
+        return True  # the history is there, so this file was applied; and the migrating login may not do what it does
+    before = dict(connection.execute(_SOURCES).fetchall())
+    try:
+        with connection.transaction(force_rollback=True):
+            connection.execute("set local lock_timeout = '3s'")
+            connection.execute(migration.text)
+            after = dict(connection.execute(_SOURCES).fetchall())
+    except psycopg.Error as error:
+        return error.sqlstate in THERE_ALREADY | GONE_ALREADY
+    known = {_bare(name) for name in before}
+    changed = {_bare(name) for name in before.keys() | after.keys() if after.get(name) != before.get(name)}
+    newer = {_bare(name) for one in later for name in _REPLACES.findall(one.text)}
+    return bool(changed & known & newer)
+
+
+def _bare(function: str) -> str:
+    """Its name without arguments: an older one may have others."""
+    return function.split("(", maxsplit=1)[0].removeprefix("public.")
+
+
 def _apply(connection: Connection, migration: Migration, look: Look | None) -> None:
     import psycopg
 
@@ -268,6 +326,10 @@ def _failed(migration: Migration, error: psycopg.Error) -> MigrationFailed:
     cure = said.message_hint or "Correct the file, and push again."
     if "\\" in text and said.sqlstate == "42601" and statement.startswith("\\"):
         cure = "psql's own commands (\\…) are not SQL; leave them out."
+    if said.sqlstate in THERE_ALREADY - {"23505"} and not said.message_hint:
+        cure = "Correct the file, and push again."
+        if migration.kind == "application":
+            cure += f" If it was applied before, and the history lost its row: tenantry db adopt {migration.name}"
     return MigrationFailed(
         file=migration.name, line=line, why=said.message_primary or str(error), statement=statement, cure=cure
     )

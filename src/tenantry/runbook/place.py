@@ -177,6 +177,9 @@ class Place:
         async with asyncio.timeout(seconds * self.patience):
             connection = await self._connect(login)
             try:
+                if login == "superuser":
+                    # What is to be mended may be that the whole server is set to be read only.
+                    await connection.execute("set default_transaction_read_only = off")
                 return await _rows(await connection.execute(text, values))
             except psycopg_error() as error:
                 raise _refusal(error) from None

@@ -34,7 +34,27 @@ SERVER: Mapping[str, tuple[str, str]] = {
     "ignore_system_indexes": ("on", "the catalogue is read without its indexes"),
     "session_replication_role": ("replica", "no trigger and no foreign key works"),
     "enable_indexscan": ("off", "the planner avoids indexes"),
+    "enable_indexonlyscan": ("off", "the planner avoids indexes"),
+    "enable_bitmapscan": ("off", "the planner avoids indexes"),
+    "enable_nestloop": ("off", "the planner reads whole tables to join a few rows"),
+    "enable_hashjoin": ("off", "the planner sorts, or loops, to join many rows"),
+    "standard_conforming_strings": ("off", "a backslash in a text is no backslash any more"),
+    "default_transaction_isolation": ("serializable", "statements fail for others that run beside them (40001)"),
+    "default_transaction_deferrable": ("on", "transactions wait for a safe moment"),
 }
+BOUNDS: Mapping[str, tuple[int, int, str]] = {
+    "idle_session_timeout": (1, 600_000, "connections of the pools are ended while they wait for work"),
+    "lock_timeout": (1, 1000, "statements fail as soon as they wait for another (55P03)"),
+    "deadlock_timeout": (60_000, 2**31, "two that wait for each other do so for a minute and more"),
+    "temp_file_limit": (0, 102_400, "statements that sort or hash more than memory holds fail (53400)"),
+    "work_mem": (
+        2_097_152,
+        2**31,
+        "each sort and hash of each connection may take so much memory: the kernel ends the server",
+    ),
+    "max_parallel_workers_per_gather": (9, 1025, "one statement takes all the cores"),
+}
+"""From, to (in the setting's own unit), and what it does: what nobody means, and a server does not tell of."""
 ROLES_SQL = """
 select coalesce(d.datname, '')::text as database, coalesce(r.rolname, '')::text as role,
        pg_catalog.lower(pg_catalog.split_part(c.text, '=', 1)) as name, pg_catalog.substr(c.text, pg_catalog.strpos(c.text, '=') + 1) as value
@@ -65,7 +85,7 @@ select (select s.setting from pg_catalog.pg_settings s where s.name = 'synchrono
 
 async def _configuration(place: Place) -> Look:
     login: Login = "ops"
-    names = [*SERVER, "max_connections", "superuser_reserved_connections"]
+    names = [*SERVER, *BOUNDS, "max_connections", "superuser_reserved_connections"]
     try:
         server = await place.ask(login, SERVER_SQL, [names])
     except Refusal:
@@ -76,9 +96,9 @@ async def _configuration(place: Place) -> Look:
     rows = await place.ask(login, ROLES_SQL)
     (outside,) = await place.ask(login, WAITS_SQL)
     wrong = [
-        {"name": row["name"], "value": row["value"], "why": SERVER[row["name"]][1], "wants_restart": row["context"] == "postmaster"}
+        {"name": row["name"], "value": row["value"], "why": _why(row["name"]), "wants_restart": row["context"] == "postmaster"}
         for row in server
-        if row["name"] in SERVER and row["value"] == SERVER[row["name"]][0]
+        if _does_harm(row["name"], row["value"])
         and row["source"] not in ("user", "database", "database user", "session", "client")
     ]  # fmt: skip
     version, database = (server[0]["version"], server[0]["database"]) if server else (0, "")
@@ -96,6 +116,17 @@ async def _configuration(place: Place) -> Look:
     if outside["is_failing"]:
         lines.append(f"archiving of {outside['failed_wal']} fails ({outside['failed']} times)")
     return Look(values, "\n".join(lines) or "as they were made; nothing that does harm")
+
+
+def _does_harm(name: str, value: str) -> bool:
+    if name in BOUNDS:
+        least, most, _ = BOUNDS[name]
+        return value.lstrip("-").isdigit() and least <= int(value) <= most
+    return name in SERVER and value == SERVER[name][0]
+
+
+def _why(name: str) -> str:
+    return BOUNDS[name][2] if name in BOUNDS else SERVER[name][1]
 
 
 def changes(rows: list[dict[str, Any]], database: str, version: int) -> list[dict[str, Any]]:

@@ -51,6 +51,8 @@ async def _unlimit_database(place: Place, fields: Mapping[str, Any]) -> str:
 
 
 async def _writable(place: Place, fields: Mapping[str, Any]) -> str:
+    await hands.in_database(place, "alter system reset default_transaction_read_only")
+    await hands.in_database(place, "select pg_catalog.pg_reload_conf()")
     await hands.in_database(place, f"alter database {_database(place)} reset default_transaction_read_only")
     for role in ("platform", "tenantry_auth"):
         await hands.in_database(place, f"alter role {role} reset default_transaction_read_only")
