@@ -125,9 +125,7 @@ def push(
     with _connected(admin) as connection:
         _lock(connection)
         known = _history(connection)
-        has_history = connection.execute("select pg_catalog.to_regclass('tenantry.migrations') is not null").fetchone()[
-            0
-        ]
+        has_history = _has_history(connection)
         applied: list[str] = []
         found_again: list[str] = []
         for migration in migrations:
@@ -208,8 +206,12 @@ def _lock(connection: Connection) -> None:
         ) from None
 
 
+def _has_history(connection: Connection) -> bool:
+    return connection.execute("select pg_catalog.to_regclass('tenantry.migrations') is not null").fetchone()[0]
+
+
 def _history(connection: Connection) -> dict[tuple[str, str], tuple[bytes, Any]]:
-    if connection.execute("select pg_catalog.to_regclass('tenantry.migrations')").fetchone()[0] is None:
+    if not _has_history(connection):
         return {}
     rows = connection.execute("select kind, name, sha256, applied_at from tenantry.migrations").fetchall()
     return {(kind, name): (bytes(sha256), applied_at) for kind, name, sha256, applied_at in rows}
