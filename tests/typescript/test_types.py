@@ -23,6 +23,7 @@ from tests.typescript.goldens import FOLDER, golden_texts
 
 HERE = Path(__file__).parent
 TSC = HERE / "node_modules" / ".bin" / "tsc"
+KIT_SAMPLE = HERE.parent / "clients/trpc/types-sample.d.ts"
 needs_npm = pytest.mark.skipif(shutil.which("node") is None or not TSC.exists(), reason="tsc is not here")
 
 
@@ -41,6 +42,7 @@ def build() -> Path:
     folder.mkdir(exist_ok=True)
     texts = {Path(name).name.replace(".d.ts", ".ts"): text for name, text in golden_texts().items()}
     texts |= {"auth.ts": AUTH_MODULE, "builtin.ts": declarations(Tenantry[None]().procedures())}
+    texts |= {"kit-ours.ts": texts["types-sample.ts"], "kit-theirs.ts": KIT_SAMPLE.read_text("utf-8")}
     for name, text in texts.items():
         half = folder / f".{name}.{os.getpid()}"  # another worker may be reading
         half.write_text(text, "utf-8")
