@@ -12,6 +12,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
+from tenantry.db.wire import ENDED_IDLE
 from tenantry.ops.health.causes import OTHER, UNKNOWN_HOST, of_text
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from tenantry.settings import DatabaseUrl
 
 Row = tuple[bytes | None, ...]
-
-
-ENDED_IDLE = frozenset({"57P01", "57P05"})
 
 
 class Unreachable(Exception):

@@ -63,9 +63,11 @@ class Door:
 
     def _sweep(self) -> None:
         """Doors of processes that are gone, however they went."""
+        from tenantry.db.embedded.postmaster import is_alive
+
         for left in self._folder.glob("inspect-*.sock"):
             with contextlib.suppress(OSError, ValueError):
-                if not _is_alive(pid_of(left)):
+                if not is_alive(pid_of(left)):
                     left.unlink()
 
     def _listen(self) -> None:
@@ -160,13 +162,3 @@ def _may_enter(visitor: socket.socket) -> bool:
     except OSError:
         return False
     return uid in (0, os.geteuid())
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
