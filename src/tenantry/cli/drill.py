@@ -48,10 +48,7 @@ def run(arguments: argparse.Namespace) -> int:
         number = 0
         async for outcome in perform_all(these, tell, tick=arguments.tick, is_keeping=arguments.keep):
             number += 1
-            places = [place for place, one in enumerate(report.outcomes) if one.name == outcome.name]
-            report.outcomes[slice(places[0], places[0] + 1) if places else slice(len(report.outcomes), None)] = [
-                outcome
-            ]
+            report.outcomes[:] = {**{one.name: one for one in report.outcomes}, outcome.name: outcome}.values()
             write(path, report)
             how = "not here" if outcome.skipped else "well" if outcome.is_well else "NOT WELL"
             tell(f"[{number}/{len(these)}] {outcome.name}: {how}")

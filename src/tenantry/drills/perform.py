@@ -16,6 +16,7 @@ from typing import Any
 from tenantry.drills.load import Tally, under_load
 from tenantry.drills.model import Drill, NoSuchDrill, Outcome, StageFailed, Variant
 from tenantry.drills.stage import Stage
+from tenantry.runbook.place import psycopg_error
 
 SLACK = 6.0
 """Times in which something must have happened are multiplied by this, and get ten seconds more: machines may be busy."""
@@ -86,13 +87,6 @@ async def perform_all(
     finally:
         if stage is not None:
             await stage.close(is_keeping=is_keeping)
-
-
-def psycopg_error() -> type[Exception]:
-    """The driver's base of errors, imported late."""
-    import psycopg
-
-    return psycopg.Error
 
 
 async def _is_usable(stage: Stage) -> bool:
