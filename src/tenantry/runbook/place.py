@@ -166,6 +166,17 @@ class Place:
                     connection.pgconn.finish()  # at once: a stopped server must not be waited for
             return rows
 
+    async def ask_as_ops_or_superuser(
+        self, text: LiteralString, values: Sequence[Any] = ()
+    ) -> tuple[Login, list[dict[str, Any]]]:
+        """Where ops is refused, the superuser is asked if we may be it; who had the answer may be asked the next. Raises as `ask` does."""
+        try:
+            return "ops", await self.ask("ops", text, values)
+        except Refusal:
+            if self.superuser is None:
+                raise
+            return "superuser", await self.ask("superuser", text, values)
+
     async def greet(self, login: Login, *, seconds: float) -> None:
         """Sign in anew, and one SELECT: what a request's connection meets. Raises as `ask` does."""
         await self.do(login, "select 1", seconds=seconds)

@@ -7,7 +7,7 @@ from typing import Any
 
 from tenantry.db.sql import quoted
 from tenantry.runbook.model import Look, Probe
-from tenantry.runbook.place import Login, Place, Refusal
+from tenantry.runbook.place import Place
 
 MADE: Mapping[str, Mapping[str, str]] = {
     "platform": {"search_path": "public", "statement_timeout": "60s", "idle_in_transaction_session_timeout": "60s", "transaction_timeout": "120s", "timezone": "UTC"},
@@ -84,15 +84,8 @@ select (select s.setting from pg_catalog.pg_settings s where s.name = 'synchrono
 
 
 async def _configuration(place: Place) -> Look:
-    login: Login = "ops"
     names = [*SERVER, *BOUNDS, "max_connections", "superuser_reserved_connections"]
-    try:
-        server = await place.ask(login, SERVER_SQL, [names])
-    except Refusal:
-        if place.superuser is None:
-            raise
-        login = "superuser"
-        server = await place.ask(login, SERVER_SQL, [names])
+    login, server = await place.ask_as_ops_or_superuser(SERVER_SQL, [names])
     rows = await place.ask(login, ROLES_SQL)
     (outside,) = await place.ask(login, WAITS_SQL)
     wrong = [

@@ -157,14 +157,7 @@ select pg_catalog.current_setting('pg_stat_statements.max', true) is not null as
 
 async def _rights(place: Place) -> Look:
     names, roles = [name for name, _ in FUNCTIONS], [role for _, role in FUNCTIONS]
-    login: Login = "ops"
-    try:
-        logins = await place.ask(login, LOGINS_SQL, [list(LOGINS)])
-    except Refusal:
-        if place.superuser is None:
-            raise
-        login = "superuser"
-        logins = await place.ask(login, LOGINS_SQL, [list(LOGINS)])
+    login, logins = await place.ask_as_ops_or_superuser(LOGINS_SQL, [list(LOGINS)])
     found: dict[str, list[dict[str, Any]]] = {"logins": [row for one in logins for row in _of_login(one)]}
     if (await place.ask(login, "select pg_catalog.to_regclass('tenantry.grants') is not null as is_there"))[0][
         "is_there"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tenantry.auth.housekeeping import REMIND_DAYS
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.place import Place
@@ -15,7 +16,7 @@ MOST_BATCHES = 100
 MANY = 1000
 LONG_SECONDS = 2 * 86_400.0
 CLOCK_SECONDS = 60.0
-QUARTER_SECONDS, DAY_SECONDS = 90 * 86_400.0, 86_400.0
+DAY_SECONDS = 86_400.0
 
 ROTATE = Remedy(
     "rotate-secret", "A", "tenantry secret rotate && tenantry reload", "none",
@@ -78,11 +79,8 @@ def _differs(facts: Facts) -> Verdict | None:
 
 def _old(facts: Facts) -> Verdict | None:
     seconds = facts.of(SECRET_AGE.name).get("seconds") or 0.0
-    return (
-        Verdict("certain", (SECRET_AGE.name,), {"days": f"{seconds / 86_400:.0f}"})
-        if seconds > QUARTER_SECONDS
-        else None
-    )
+    days = seconds / DAY_SECONDS
+    return Verdict("certain", (SECRET_AGE.name,), {"days": f"{days:.0f}"}) if days > REMIND_DAYS else None
 
 
 def _previous(facts: Facts) -> Verdict | None:
