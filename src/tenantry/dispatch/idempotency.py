@@ -39,14 +39,10 @@ UNFINISHED = (
     "Send it again later; if this goes on, look at what was done before you use another key"
 )
 
-LOCK = """
-select pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended(
-    public.get_current_tenant_id()::text || tenantry.user_id()::text || pg_catalog.encode($1::bytea, 'hex'), 1))
-"""
-WAIT = """
-select pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(
-    public.get_current_tenant_id()::text || tenantry.user_id()::text || pg_catalog.encode($1::bytea, 'hex'), 1))
-"""
+_KEY = """pg_catalog.hashtextextended(
+    public.get_current_tenant_id()::text || tenantry.user_id()::text || pg_catalog.encode($1::bytea, 'hex'), 1)"""
+LOCK = f"select pg_catalog.pg_try_advisory_xact_lock({_KEY})"
+WAIT = f"select pg_catalog.pg_advisory_xact_lock({_KEY})"
 FIND = """
 select request_hash, answer, created_at < pg_catalog.now() - interval '1 day' as is_old
   from tenantry.idempotency_keys where key_hash = $1
