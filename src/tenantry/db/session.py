@@ -216,8 +216,12 @@ class Statements:
             self.broken = self._error(plan, trip.failure)
             raise self.broken
         if self.connection is None:
-            self.connection, self.ticket, self.entered = trip.connection, trip.ticket, trip.entered
+            self._keep(trip)
         return trip.result
+
+    def _keep(self, trip: Trip) -> None:
+        """Hold the connection on which this trip began the transaction."""
+        self.connection, self.ticket, self.entered = trip.connection, trip.ticket, trip.entered
 
     async def raw(self, query: Query, params: list[bytes | None], formats: list[Any], *, where: str) -> abc.PGresult:
         """Run a text of Tenantry's own in this transaction, with values as they go over the wire. For `/_dev`, never for a handler."""
@@ -229,7 +233,7 @@ class Statements:
             )
             raise self.broken
         if self.connection is None:
-            self.connection, self.ticket, self.entered = trip.connection, trip.ticket, trip.entered
+            self._keep(trip)
         assert trip.result is not None  # it succeeded
         return trip.result
 
@@ -504,7 +508,7 @@ class Session(Statements):
                     trip.failure, procedure=self.entry.procedure, where="", read_only=self.entry.read_only
                 )
                 raise self.broken
-            self.connection, self.ticket, self.entered = trip.connection, trip.ticket, trip.entered
+            self._keep(trip)
         assert self.connection is not None  # just begun, or held
         return self.connection
 
