@@ -23,7 +23,7 @@ from tenantry.dev.procedure_page import WHO, Answer, home, procedure_page
 from tenantry.dev.record import Fault, Recorder, excerpt
 from tenantry.dev.request_page import request_list, request_page
 from tenantry.dev.stale import Stale
-from tenantry.dev.static import STATIC, static
+from tenantry.dev.static import fetched
 from tenantry.errors import RpcError, TenantryError
 from tenantry.http import TOO_LARGE, Response
 from tenantry.rpc.typescript import texts_of
@@ -102,12 +102,9 @@ class Desk:
             respond(Response(200, b"", [(b"content-type", b"text/html; charset=utf-8"), *HEADERS]))
             return None
         rest = request.path[len(ROOT) :].strip("/")
-        if rest in STATIC:
-            respond(Response(200, static(rest), [(b"content-type", STATIC[rest]), *HEADERS]))
-            return None
-        if rest == "state":
-            state = msgspec.json.encode({"stale": self.stale(), "worker": os.getpid()})
-            respond(Response(200, state, [(b"content-type", b"application/json"), *HEADERS]))
+        file = fetched(rest, self.stale())
+        if file is not None:
+            respond(file)
             return None
         task = asyncio.get_running_loop().create_task(self._answer(request, rest, respond))
         self._tasks.add(task)

@@ -11,7 +11,7 @@ from tenantry.dev.frame import ROOT, View, page
 from tenantry.dev.guard import HEADERS, refusal
 from tenantry.dev.home import HOME, goes_home
 from tenantry.dev.stale import Stale
-from tenantry.dev.static import STATIC, static
+from tenantry.dev.static import fetched
 from tenantry.http import Response
 from tenantry.rpc.codes import CODES
 
@@ -47,11 +47,9 @@ def stand_in(settings: Settings) -> Handler:
 
 
 def _page(settings: Settings, rest: str, why: str) -> Response:
-    if rest in STATIC:
-        return Response(200, static(rest), [(b"content-type", STATIC[rest]), *HEADERS])
-    if rest == "state":
-        state = msgspec.json.encode({"stale": why, "worker": os.getpid()})
-        return Response(200, state, [(b"content-type", b"application/json"), *HEADERS])
+    file = fetched(rest, why)
+    if file is not None:
+        return file
     view = View(settings.app or "Tenantry", "", os.getpid(), why, [], serves=False)
     body = f"<h1>{SAYS}</h1><p>Mend it and save: this page says when it serves.</p>"
     return Response(503, page(view, SAYS, body).encode(), [(b"content-type", b"text/html; charset=utf-8"), *HEADERS])
