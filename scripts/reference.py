@@ -37,13 +37,6 @@ def settings() -> str:
     return "\n".join(lines) + "\n"
 
 
-def kinds(base: type) -> list[type]:
-    found = []
-    for kind in base.__subclasses__():
-        found += [kind, *kinds(kind)]
-    return found
-
-
 def error_codes() -> str:
     lines = [
         "# Errors",
@@ -53,7 +46,7 @@ def error_codes() -> str:
         "| code | tRPC | says | what to do |",
         "| --- | --- | --- | --- |",
     ]
-    seen = {kind.code: kind for kind in kinds(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
+    seen = {kind.code: kind for kind in errors.kinds_of(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
     for code, kind in sorted(seen.items()):
         says, remedy = (" ".join(text.replace("|", "\\|").split()) for text in (kind.says, kind.remedy))
         lines.append(f"| [`{code}`](errors/{code}.md) | {kind.trpc} | {says} | {remedy} |")
@@ -113,7 +106,7 @@ def commands() -> str:
 
 def error_pages() -> dict[str, Callable[[], str]]:
     """One page a code: where the words of the terminal lead to."""
-    seen = {kind.code: kind for kind in kinds(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
+    seen = {kind.code: kind for kind in errors.kinds_of(errors.TenantryError) if kind.__module__ == "tenantry.errors"}
 
     def page(kind: type) -> str:
         heard = "It stops a start or a command, and is said in the terminal."

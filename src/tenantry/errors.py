@@ -9,7 +9,8 @@ request id, and the log has the rest.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal, dataclass_transform
+from collections.abc import Iterator
+from typing import Any, ClassVar, Literal, TypeVar, dataclass_transform
 
 TrpcCode = Literal[
     "PARSE_ERROR",
@@ -615,3 +616,13 @@ class ProtectImpossible(StartError):
     says = "{table} cannot be protected this way: {why}."
     remedy = "{cure}"
     section = "rls-policy-violations"
+
+
+Kind = TypeVar("Kind", bound=TenantryError)
+
+
+def kinds_of(base: type[Kind]) -> Iterator[type[Kind]]:
+    """Every class below `base` that is defined so far, a class before those below it."""
+    for kind in base.__subclasses__():
+        yield kind
+        yield from kinds_of(kind)

@@ -7,12 +7,11 @@ import difflib
 import subprocess
 import sys
 import typing
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tenantry.cli.place import load, say, show, tell
-from tenantry.errors import Problem
+from tenantry.errors import Problem, kinds_of
 from tenantry.files import SHARED, write_whole
 from tenantry.settings import Settings
 
@@ -53,7 +52,7 @@ def router_text(app: Tenantry[Any], transformer: str | None) -> str:
     return declarations(
         app.procedures(),
         transformer="superjson" if (transformer or _spoken(app)) == "superjson" else None,
-        problems=_kinds(Problem),
+        problems=kinds_of(Problem),
         error_data=_added_to_errors(app),
     )
 
@@ -67,13 +66,6 @@ def _added_to_errors(app: Tenantry[Any]) -> Any:
     """The type of what the application's error formatter gives; None without one, or without an annotation."""
     add = app._error_data  # pyright: ignore[reportPrivateUsage] - asked for its annotation, here only
     return None if add is None else typing.get_type_hints(add, include_extras=True).get("return")
-
-
-def _kinds(base: type[Problem]) -> Iterator[type[Problem]]:
-    """Every typed error that the application's modules define."""
-    for kind in base.__subclasses__():
-        yield kind
-        yield from _kinds(kind)
 
 
 def _folder(arguments: argparse.Namespace) -> Path | None:

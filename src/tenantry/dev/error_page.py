@@ -6,16 +6,13 @@ import inspect
 
 from tenantry import errors
 from tenantry.dev.frame import ROOT, View, code_block, e, page
-from tenantry.errors import BuilderError, TenantryError
+from tenantry.errors import BuilderError, TenantryError, kinds_of
 
 
 def kinds() -> dict[str, type[TenantryError]]:
     """Code → class, of errors.py."""
     found: dict[str, type[TenantryError]] = {}
-    waiting: list[type[TenantryError]] = [TenantryError]
-    while waiting:
-        kind = waiting.pop()
-        waiting += kind.__subclasses__()
+    for kind in (TenantryError, *kinds_of(TenantryError)):
         if kind.__module__ == errors.__name__ and kind.code.isupper():
             found.setdefault(kind.code, kind)
     return dict(sorted(found.items()))

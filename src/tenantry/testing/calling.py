@@ -78,13 +78,13 @@ def error_of(told: dict[str, Any]) -> Exception:
     code: str = data["code"]
     reason = data.get("reason")
     if reason is not None:
-        for kind in _kinds(errors.Problem):
+        for kind in errors.kinds_of(errors.Problem):
             if kind.__name__ == reason:
                 known = {errors_camel(name): name for name in kind.names}
                 return kind(**{known[key]: value for key, value in data.items() if key in known})
     if code == "INTERNAL_SERVER_ERROR":
         return CallFailed(data.get("help") or data.get("stack") or told["message"])
-    for kind in _kinds(errors.RpcError):
+    for kind in errors.kinds_of(errors.RpcError):
         if kind.__module__ == "tenantry.errors" and kind.code == kind.trpc == code:
             more = {key: value for key, value in data.items() if key not in ("code", "httpStatus", "path", "stack")}
             issues = data.get("issues")
@@ -98,10 +98,6 @@ def errors_camel(name: str) -> str:
     from tenantry.rpc import camel
 
     return camel(name)
-
-
-def _kinds(base: type[Any]) -> list[type[Any]]:
-    return [kind for one in base.__subclasses__() for kind in (one, *_kinds(one))]
 
 
 def ids_in(value: Any) -> list[UUID]:
