@@ -97,17 +97,20 @@ def test_a_broken_file_of_thresholds_silences_nothing(tmp_path: Path):
     assert len(faults) == 1
 
 
-MORE = Path(__file__).with_name("more_cases.yaml")
+FURTHER = [Path(__file__).with_name(name) for name in ("more_cases.yaml", "edge_cases.yaml")]
 
 
-def test_further_cases_give_their_transitions(tmp_path: Path):
-    told = tenantry("alerts", "replay", str(MORE), home=tmp_path)
+@pytest.mark.parametrize("file", FURTHER, ids=lambda file: file.stem)
+@pytest.mark.parametrize("how", [[], ["--prometheus"]], ids=["as the watcher counts", "as Prometheus does"])
+def test_further_cases_give_their_transitions(tmp_path: Path, file: Path, how: list[str]):
+    told = tenantry("alerts", "replay", *how, str(file), home=tmp_path)
     assert told.returncode == 0, told.stdout
 
 
 @needs_promtool
-def test_promtool_says_the_same_of_the_further_cases(tmp_path: Path):
+@pytest.mark.parametrize("file", FURTHER, ids=lambda file: file.stem)
+def test_promtool_says_the_same_of_the_further_cases(tmp_path: Path, file: Path):
     tests: list[dict[str, object]] = []
-    for case in replay.read(MORE.read_text(), "more").cases:
+    for case in replay.read(file.read_text(), "more").cases:
         tests.append(as_unit_test(case, case.transitions, longest(case)))
     through_promtool(tmp_path, tests)
