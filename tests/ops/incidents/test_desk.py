@@ -211,8 +211,8 @@ def test_a_page_says_all_that_one_needs_to_begin():
     assert page.title == "CRITICAL platform-api: DatabaseUnavailable"
     assert page.body.splitlines() == [
         "Since 00:00:00 UTC (10 s).",
-        "Hurts: Everyone: no request that needs data succeeds.",
-        "- DatabaseUnavailable: Database unavailable for > 1 minute: now 7",
+        "Hurts: everyone; no request that needs data succeeds.",
+        "- DatabaseUnavailable: the database has not answered for a minute or more",
         "Take it: tenantry incident ack i1 --by YOU",
         "Find the cause: tenantry doctor database-connection-issues",
         "Runbook: database-connection-issues",

@@ -169,7 +169,8 @@ class Desk:
         incident = self._of(name, now)
         part = incident.alerts.get(name)
         if part is not None and part.until is None:
-            part.value = verdict.value
+            if verdict.false_since is None:  # of the quiet before its end it would say that nothing is the matter
+                part.value, part.summary = verdict.value, messages.summary(rule, verdict.value)
             return
         incident.alerts[name] = Part(now, rule.section, messages.summary(rule, verdict.value), verdict.value)
         incident.timeline.append(Entry(now, "watcher", "fires", name))

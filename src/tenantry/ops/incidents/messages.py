@@ -17,22 +17,35 @@ if TYPE_CHECKING:
     from tenantry.ops.incidents.desk import Pace
 
 HURTS = {
-    "HealthCheckFailing": "Everyone: the API cannot serve.",
-    "DatabaseUnavailable": "Everyone: no request that needs data succeeds.",
-    "HighErrorRate": "Some requests of every tenant fail.",
-    "HighLatencyP95": "Everyone waits: one request in twenty takes over a second.",
-    "HealthDegraded": "Nobody yet.",
-    "DatabaseSlow": "Everyone a little: the database answers late.",
-    "ConnectionPoolHigh": "Nobody yet: requests will wait when the pool is full.",
-    "MemoryHigh": "Nobody yet: a worker will be replaced at its limit.",
-    "RLSViolations": "One tenant's request is refused again and again; no row has crossed.",
-    "LatencyElevated": "Everyone a little: one request in twenty takes over half a second.",
+    "HealthCheckFailing": "everyone; the API cannot serve.",
+    "DatabaseUnavailable": "everyone; no request that needs data succeeds.",
+    "HighErrorRate": "every tenant; some of its requests fail.",
+    "HighLatencyP95": "everyone; more than one request in twenty takes over a second.",
+    "HealthDegraded": "nobody yet.",
+    "DatabaseSlow": "everyone a little; the database answers late.",
+    "ConnectionPoolHigh": "nobody yet; requests will wait when the pool is full.",
+    "MemoryHigh": "nobody yet; a worker will be replaced at its limit.",
+    "RLSViolations": "whoever is refused, again and again; no row has crossed.",
+    "LatencyElevated": "everyone a little; more than one request in twenty takes over half a second.",
 }
+SEEN = {
+    "HealthCheckFailing": "{value:.0f} health checks in a row failed",
+    "DatabaseUnavailable": "the database has not answered for a minute or more",
+    "HighErrorRate": "{percent} of requests failed by a fault of ours, of the last 5 minutes",
+    "HighLatencyP95": "{rest} of requests took over a second, of the last 5 minutes",
+    "HealthDegraded": "the health check says degraded",
+    "DatabaseSlow": "the database takes {value:.0f} ms to answer its check",
+    "ConnectionPoolHigh": "the fullest worker's pool is at {percent}",
+    "MemoryHigh": "the biggest worker is at {percent} of its limit",
+    "RLSViolations": "policies refused {value:.0f} rows in a minute",
+    "LatencyElevated": "{rest} of requests took over half a second, of the last 5 minutes",
+}
+"""What was seen, with the value of now: `percent` of it, and of what is left of a whole."""
 KINDS = {
-    "corruption": ("Data may be corrupt", "Everyone whose rows it touches. Stop writing before you look.", "tenantry doctor"),
-    "rls_breach": ("Isolation of tenants is broken", "Tenants may see each other's rows.", "tenantry verify"),
-    "security": ("Security incident", "Not known yet.", "tenantry doctor"),
-    "data_breach": ("Data breach", "Not known yet.", "tenantry doctor"),
+    "corruption": ("Data may be corrupt", "everyone whose rows it touches; stop writing before you look.", "tenantry doctor"),
+    "rls_breach": ("Isolation of tenants is broken", "every tenant; they may see each other's rows.", "tenantry verify"),
+    "security": ("Security incident", "not known yet.", "tenantry doctor"),
+    "data_breach": ("Data breach", "not known yet.", "tenantry doctor"),
 }  # fmt: skip
 
 
@@ -40,24 +53,32 @@ MOST_CAUSES = 3
 """Of a message: the last ones that were found."""
 
 
-def amount(rule: Rule, value: float | None) -> str:
-    """A value with its unit."""
-    if value is None:
-        return "no value"
-    if rule.name in ("HighLatencyP95", "LatencyElevated"):
-        return f"{(1 - value) * 100:.3g} % of requests were slower"
-    match rule.unit:
-        case "ratio":
-            return f"{value * 100:.3g} %"
-        case "ms":
-            return f"{value:.0f} ms"
-        case _:
-            return f"{value:g}"
+MOST_CAUSE, MOST_PAGE, LAST_LINES = 220, 1000, 280
+"""Characters: of one cause, of a page with its title (PagerDuty takes 1,024), and of what stands below the causes."""
 
 
 def summary(rule: Rule, value: float | None) -> str:
     """One line of evidence."""
-    return f"{rule.words}: now {amount(rule, value)}"
+    if value is None or rule.name not in SEEN:
+        return rule.words
+    return SEEN[rule.name].format(value=value, percent=f"{value * 100:.3g} %", rest=f"{(1 - value) * 100:.3g} %")
+
+
+def shortened(cause: str) -> str:
+    """A cause that a telephone shows; of one that is too long the command at its end stays whole."""
+    if len(cause) <= MOST_CAUSE:
+        return cause
+    head, arrow, command = cause.rpartition(" -> ")
+    if not arrow or len(command) > MOST_CAUSE // 2:
+        return f"{cause[: MOST_CAUSE - 1]}…"
+    return f"{head[: MOST_CAUSE - len(command) - 5]}… -> {command}"
+
+
+def fitting(causes: list[str], room: int) -> list[str]:
+    """The last ones that there is room for, and at least the last."""
+    while len(causes) > 1 and sum(len(cause) + 1 for cause in causes) > room:
+        causes = causes[1:]
+    return causes
 
 
 def clock(at: float) -> str:
@@ -94,7 +115,11 @@ def write(incident: Incident, why: str, rules: Mapping[str, Rule], now: float, p
         )
         by = incident.resolved_by or "watcher"
         lines.append("By itself." if by == "watcher" else f"Resolved by {by}.")
-        lines += [f"{e.what}: {e.text} ({e.by})" for e in incident.timeline if e.what in ("cause", "remedy")][-5:]
+        if incident.acked_by:
+            lines.append(f"{incident.acked_by} had it.")
+        lines += [
+            f"{e.what}: {shortened(e.text)} ({e.by})" for e in incident.timeline if e.what in ("cause", "remedy")
+        ][-5:]
     else:
         title = f"{incident.severity.upper()} {incident.service}: {what}"
         reason = {
@@ -107,7 +132,7 @@ def write(incident: Incident, why: str, rules: Mapping[str, Rule], now: float, p
         if reason:
             lines.append(reason)
         if incident.text:
-            lines.append(incident.text)
+            lines.append(shortened(incident.text))
         lines.append(f"Since {clock(incident.opened_at)} ({length(now - incident.opened_at)}).")
         if hurts:
             lines.append(f"Hurts: {hurts}")
@@ -115,7 +140,9 @@ def write(incident: Incident, why: str, rules: Mapping[str, Rule], now: float, p
             f"- {name}: {part.summary}" + ("" if part.until is None else " (over)")
             for name, part in incident.alerts.items()
         ]
-        lines += [f"Cause, says {e.by}: {e.text}" for e in incident.timeline if e.what == "cause"][-MOST_CAUSES:]
+        causes = [f"Cause, says {e.by}: {shortened(e.text)}" for e in incident.timeline if e.what == "cause"]
+        begun = sum(len(line) + 1 for line in [title, *lines])
+        lines += fitting(causes[-MOST_CAUSES:], MOST_PAGE - LAST_LINES - begun)
         if incident.acked_by:
             lines.append(f"{incident.acked_by} has it.")
         else:
