@@ -99,3 +99,17 @@ def test_the_kit_finds_a_planted_hole(database: Database) -> None:
     """A guard's test shows the attack succeeding without the guard."""
     database.admin.execute("alter policy tenantry_select on notes using (true)")
     assert any(line.startswith("LEAK") for line in attack(database))
+
+
+def test_no_attack_of_the_wider_list_leaks(database: Database) -> None:
+    lines = attack(database, OWN / "wider.sql")
+    assert len(lines) >= 24
+    assert [line for line in lines if not line.startswith("OK")] == []
+
+
+def test_the_wider_list_finds_a_planted_hole(database: Database) -> None:
+    database.admin.execute("alter policy tenantry_select on notes using (true)")
+    database.admin.execute("grant update on tenantry.fingerprints to platform")
+    database.admin.execute("create policy evil on tenantry.fingerprints using (true)")
+    leaks = {line.split()[1] for line in attack(database, OWN / "wider.sql") if line.startswith("LEAK")}
+    assert leaks >= {"W01", "W02", "W04", "W15"}
