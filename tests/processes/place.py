@@ -232,6 +232,7 @@ async def client(
     streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
     while not ended.is_set():
         started = time.monotonic()
+        writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(deadline):
                 reader, writer = streams or await asyncio.open_connection("127.0.0.1", port)
@@ -244,6 +245,8 @@ async def client(
                 writer.close()
         except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError) as error:
             load.failures.append(f"{type(error).__name__}: {error}")
+            if writer is not None:
+                writer.close()
         load.worst_seconds = max(load.worst_seconds, time.monotonic() - started)
         await asyncio.sleep(pause)
     if streams is not None:

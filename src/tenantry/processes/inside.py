@@ -28,6 +28,7 @@ from tenantry.errors import (
 )
 from tenantry.processes.channel import Channel, Message, from_argument
 from tenantry.processes.orders import Orders
+from tenantry.processes.outside import soften
 
 BEAT_SECONDS = 1.0
 ORPHAN_SECONDS = 10.0
@@ -91,6 +92,7 @@ def is_mended_by_saving(error: TenantryError) -> bool:
 
 def begin(lifeline: str) -> None:
     """Before the loop: leave the terminal's and PM2's signals to the supervisor, and do not outlive it."""
+    soften()
     # A terminal and PM2 send SIGINT to the whole tree, a closed terminal SIGHUP: the supervisor decides.
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)

@@ -17,6 +17,7 @@ from tenantry.processes.application import load
 from tenantry.processes.channel import from_argument
 from tenantry.processes.inside import is_mended_by_saving
 from tenantry.processes.orders import Orders, settings_for
+from tenantry.processes.outside import soften
 from tenantry.processes.place import migrations, ready
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 def main(arguments: list[str]) -> int:
     """Argument: the descriptor of the channel. One message in, the orders; one out, the URLs."""
+    soften()
     end = from_argument(arguments[0])
     orders = Orders.read(_line(end))
     try:

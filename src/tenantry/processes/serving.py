@@ -14,6 +14,7 @@ from tenantry.errors import AlreadyServing
 from tenantry.processes import listener as sockets
 from tenantry.processes.log import end_log, start_log
 from tenantry.processes.orders import Orders, settings_for
+from tenantry.processes.outside import raise_descriptors, soften
 from tenantry.processes.place import address, keep, kept
 from tenantry.processes.reloading import Reloading
 from tenantry.processes.rundir import RunDirectory, take_lock
@@ -30,6 +31,8 @@ def serve(orders: Orders, announce: Callable[[str, Settings, int], None], reload
 
     Raises SettingsFaulty, PortInUse, AlreadyServing, RunFolderUnsafe.
     """
+    soften()
+    raise_descriptors()
     settings = settings_for(orders)
     start_log(settings)
     for warning in settings.warnings:

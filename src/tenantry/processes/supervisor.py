@@ -42,6 +42,7 @@ MOST_FAILURES = 8
 """Starts in a row that may fail while no worker serves; then the whole ends, and its manager decides."""
 KILL_AFTER_SECONDS = 1.0
 MEMORY_LOOK_SECONDS = 5.0
+LARGE_AGAIN_SECONDS = 60.0
 log = logging.getLogger("tenantry.supervisor")
 
 
@@ -116,9 +117,13 @@ class Supervisor:
     async def run(self) -> int:
         """Start, watch, end."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._on_end)
-        loop.add_signal_handler(signal.SIGHUP, self._on_end if sys.stdin.isatty() else self.reload)
+        is_at_terminal = _is_at_terminal()
+        loop.add_signal_handler(signal.SIGINT, self._on_end, is_at_terminal)
+        loop.add_signal_handler(signal.SIGTERM, self._on_end, False)
+        if is_at_terminal:
+            loop.add_signal_handler(signal.SIGHUP, self._on_end, False)
+        else:
+            loop.add_signal_handler(signal.SIGHUP, self.reload)
         loop.add_signal_handler(signal.SIGUSR2, self.restart)
         try:
             await self._start()
@@ -263,8 +268,8 @@ class Supervisor:
             await asyncio.sleep(LOOK_SECONDS)
             now = time.monotonic()
             for worker in self.workers:
-                if worker.state == "ready" and now - worker.beat_at > self.limits.hang_seconds:
-                    self._end_hung(worker)
+                if now - worker.beat_at > self._most_silence(worker):
+                    self._end_hung(worker, now - worker.beat_at)
             if self.limits.memory_bytes and now - self._memory_looked_at > MEMORY_LOOK_SECONDS:
                 self._memory_looked_at = now
                 self._look_at_memory()
@@ -274,12 +279,15 @@ class Supervisor:
             if self._failures == 0 and self.held.owner is not None:
                 self._look_at_keeper()
 
-    def _end_hung(self, worker: Child) -> None:
+    def _most_silence(self, worker: Child) -> float:
+        """Seconds without a beat that a worker may have: one that starts beats too, as soon as its application is loaded."""
+        if worker.state == "ready":
+            return self.limits.hang_seconds
+        return START_SECONDS if worker.state == "starting" else float("inf")
+
+    def _end_hung(self, worker: Child, silent: float) -> None:
         log.error(
-            "worker %d (pid %d) is silent for %.0f s: ended; where it hung follows",
-            worker.number,
-            worker.pid,
-            self.limits.hang_seconds,
+            "worker %d (pid %d) is silent for %.0f s: ended; where it hung follows", worker.number, worker.pid, silent
         )
         worker.state = "draining"
         # faulthandler writes the stack of every thread, then the process is dead.
@@ -299,8 +307,16 @@ class Supervisor:
                     "worker %d (pid %d) uses %.0f MB of its %.0f MB: it is replaced", worker.number, worker.pid,
                     resident / 1e6, self.limits.memory_bytes / 1e6,
                 )  # fmt: skip
-                self._reload = self._task(self._replace(worker))
+                self._reload = self._task(self._replace_large(worker))
                 return
+
+    async def _replace_large(self, worker: Child) -> None:
+        """Replace it; where that fails it goes on, and is left alone for a minute."""
+        try:
+            await self._replace(worker)
+        except StartFailed as error:
+            log.error("worker %d has no replacement, it goes on: %s", worker.number, error.why)  # noqa: TRY400 - foreseen
+            self._memory_looked_at = time.monotonic() + LARGE_AGAIN_SECONDS
 
     def _look_at_keeper(self) -> None:
         """A keeper that was killed is replaced: this process holds the socket too."""
@@ -351,6 +367,7 @@ class Supervisor:
             return
         child = self._spawn("worker")
         self.workers.append(child)
+        self._write()
         if self.ops is not None:
             self.ops.signals.worker_restarted()
         child.say(**self._patient())
@@ -457,9 +474,10 @@ class Supervisor:
 
     # ------------------------------------------------------------------ ending
 
-    def _on_end(self) -> None:
-        if self._is_draining.is_set():
-            for child in self._all():  # a second Ctrl-C: whoever presses it does not want to wait
+    def _on_end(self, is_pressed: bool) -> None:
+        if is_pressed and self._is_draining.is_set():
+            # A second Ctrl-C: whoever presses it does not want to wait. Of a program that says it twice nobody knows that.
+            for child in self._all():
                 child.send(signal.SIGKILL)
         self._end(0)
 
@@ -525,6 +543,11 @@ def keep_listener(run: RunDirectory, listener: Any, limits: Limits) -> Held:
     else:
         held.owner.setblocking(False)
     return held
+
+
+def _is_at_terminal() -> bool:
+    """Whether a person started this, and may press Ctrl-C."""
+    return sys.stdin is not None and sys.stdin.isatty()  # pyright: ignore[reportUnnecessaryComparison] - None without a descriptor 0
 
 
 def _named(code: int) -> str:
