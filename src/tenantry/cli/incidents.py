@@ -80,7 +80,15 @@ def show_one(arguments: argparse.Namespace) -> int:
     if arguments.json:
         show(msgspec.to_builtins(incident))
         return 0
-    say(f"{incident.id}: {incident.severity}, {incident.kind}, {'open' if incident.is_open else 'resolved'}")
+    day = datetime.fromtimestamp(incident.opened_at, timezone.utc).strftime("%Y-%m-%d")
+    state = (
+        "resolved"
+        if not incident.is_open
+        else f"{incident.acked_by} has it"
+        if incident.acked_by
+        else "open, nobody has it"
+    )
+    say(f"{incident.id}: {incident.severity}, {incident.kind}, since {day} {clock(incident.opened_at)}; {state}")
     if incident.text:
         say(incident.text)
     for name, part in incident.alerts.items():
@@ -138,7 +146,8 @@ def silences(arguments: argparse.Namespace) -> int:
     if not found:
         say("Nothing is silenced.")
     for one in found:
-        say(f"{one.id}  until {clock(one.until)}  {one.by}: {one.why}   {' '.join(map(str, one.matchers))}")
+        day = datetime.fromtimestamp(one.until, timezone.utc).strftime("%Y-%m-%d")
+        say(f"{one.id}  until {day} {clock(one.until)}  {one.by}: {one.why}   {' '.join(map(str, one.matchers))}")
     return 0
 
 
