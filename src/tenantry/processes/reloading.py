@@ -50,6 +50,7 @@ async def changes(reloading: Reloading, stop: asyncio.Event) -> AsyncIterator[Ch
         def __call__(self, change: object, path: str) -> bool:
             return (path.endswith((".py", ".sql")) or Path(path).name == ".env") and super().__call__(change, path)  # pyright: ignore[reportArgumentType] - the library's own enum
 
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # what changed is told by name, once
     ours = Ours(ignore_paths=[reloading.folder / ".tenantry"])
     async for found in awatch(  # pyright: ignore[reportUnknownVariableType] - its anyio is not here
         reloading.folder, watch_filter=ours, stop_event=stop, debounce=SETTLE_MS * 4, step=SETTLE_MS
