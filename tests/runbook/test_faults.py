@@ -19,8 +19,8 @@ import pytest
 from tenantry.runbook import Diagnosis, Done, Place, chosen, diagnose, fix, sections
 from tests.conftest import Cluster, Database
 
-ELSEWHERE = {"api-gone", "api-has-stale-connections"}
-"""No API is served here: that it is gone is found each time, and is not what these tests are about."""
+ELSEWHERE = {"api-gone", "api-has-stale-connections", "durability-off"}
+"""No API is served here, and the tests' server does not write to its disk at each commit: both are found each time, and are not what these tests are about."""
 
 
 def place_of(database: Database, **over: Any) -> Place:
@@ -136,6 +136,20 @@ class TestConnections:
         place = place_of(database)
         assert found(place, CONNECTION) == ["database-read-only"]
         heals(place, "make-writable", CONNECTION)
+
+    def test_a_server_that_is_read_only_as_a_whole(self, database: Database):
+        with psycopg.connect(database.superuser.reveal(), autocommit=True) as admin:
+            admin.execute("alter system set default_transaction_read_only = on")
+            admin.execute("select pg_reload_conf()")
+            try:
+                time.sleep(0.3)
+                place = place_of(database)
+                assert found(place, CONNECTION) == ["database-read-only"]
+                heals(place, "make-writable", CONNECTION)
+            finally:
+                admin.execute("set default_transaction_read_only = off")
+                admin.execute("alter system reset default_transaction_read_only")
+                admin.execute("select pg_reload_conf()")
 
     def test_a_limit_of_the_role(self, database: Database):
         place = place_of(database)

@@ -158,7 +158,7 @@ class Place:
                 rows = await _rows(cursor)
                 is_good = True
             except psycopg_error() as error:
-                raise _refusal(error) from None
+                raise refused(error) from None
             finally:
                 if is_good:
                     self._idle.setdefault(login, []).append(connection)
@@ -193,7 +193,7 @@ class Place:
                     await connection.execute("set default_transaction_read_only = off")
                 return await _rows(await connection.execute(text, values))
             except psycopg_error() as error:
-                raise _refusal(error) from None
+                raise refused(error) from None
             finally:
                 connection.pgconn.finish()
 
@@ -206,7 +206,7 @@ class Place:
                 prepare_threshold=None, connect_timeout=3, application_name="tenantry doctor",
             )  # fmt: skip
         except psycopg.Error as error:
-            raise _refusal(error) from None
+            raise refused(error) from None
 
     def _taken(self, login: Login) -> psycopg.AsyncConnection[Any] | None:
         idle = self._idle.get(login)
@@ -302,7 +302,8 @@ def psycopg_error() -> type[Exception]:
     return psycopg.Error
 
 
-def _refusal(error: Exception) -> Refusal:
+def refused(error: Exception) -> Refusal:
+    """An error of the driver's as what was said, without secrets."""
     return Refusal(_sqlstate(error), masked(" ".join(str(error).split())))
 
 

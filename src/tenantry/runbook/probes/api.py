@@ -24,7 +24,9 @@ async def _health(place: Place, base: str) -> Look:
 def _told(answer: Answer) -> dict[str, Any]:
     fields = answer.json()
     checks: dict[str, Any] = fields.get("checks") or {}
+    uptime = fields.get("uptime")
     return {
+        "uptime_seconds": uptime / 1000 if isinstance(uptime, int | float) else None,
         "http": answer.status, "status": fields.get("status"), "ms": round(answer.took_ms),
         "checks": {name: check.get("status") for name, check in checks.items()},
         "messages": {name: check.get("message") for name, check in checks.items()},

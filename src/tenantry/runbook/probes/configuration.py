@@ -55,6 +55,10 @@ BOUNDS: Mapping[str, tuple[int, int, str]] = {
     "max_parallel_workers_per_gather": (9, 1025, "one statement takes all the cores"),
 }
 """From, to (in the setting's own unit), and what it does: what nobody means, and a server does not tell of."""
+RISKY: Mapping[str, tuple[str, str]] = {
+    "fsync": ("off", "a crash of the machine breaks the database"),
+    "full_page_writes": ("off", "a crash of the machine breaks pages"),
+}
 ROLES_SQL = """
 select coalesce(d.datname, '')::text as database, coalesce(r.rolname, '')::text as role,
        pg_catalog.lower(pg_catalog.split_part(c.text, '=', 1)) as name, pg_catalog.substr(c.text, pg_catalog.strpos(c.text, '=') + 1) as value
@@ -84,7 +88,7 @@ select (select s.setting from pg_catalog.pg_settings s where s.name = 'synchrono
 
 
 async def _configuration(place: Place) -> Look:
-    names = [*SERVER, *BOUNDS, "max_connections", "superuser_reserved_connections"]
+    names = [*SERVER, *BOUNDS, *RISKY, "max_connections", "superuser_reserved_connections"]
     login, server = await place.ask_as_ops_or_superuser(SERVER_SQL, [names])
     rows = await place.ask(login, ROLES_SQL)
     (outside,) = await place.ask(login, WAITS_SQL)
@@ -102,7 +106,13 @@ async def _configuration(place: Place) -> Look:
         f"{one['whose']}: {one['name']} = {one['value']}{' (was made as ' + one['made'] + ')' if one['made'] else ''}"
         for one in changed
     ]
-    values = {"server": wrong, "changed": changed, "most": limits.get("max_connections"), "reserved": limits.get("superuser_reserved_connections"),
+    risky = [
+        {"name": row["name"], "value": row["value"], "why": RISKY[row["name"]][1]}
+        for row in server
+        if row["name"] in RISKY and row["value"] == RISKY[row["name"]][0]
+    ]
+    lines += [f"{row['name']} = {row['value']}: {row['why']}" for row in risky]
+    values = {"server": wrong, "risky": risky, "changed": changed, "most": limits.get("max_connections"), "reserved": limits.get("superuser_reserved_connections"),
               "wanted": place.settings.connections_wanted, "outside": dict(outside)}  # fmt: skip
     if outside["standbys"]:
         lines.append(f"every commit waits for a standby of {outside['standbys']}; {outside['listening']} listen")

@@ -83,8 +83,16 @@ def _off(facts: Facts) -> Verdict | None:
 
 
 def _policy(facts: Facts) -> Verdict | None:
-    found = _of(facts, "policy-missing", "policy-unknown")
+    found = _of(facts, "policy-missing")
     if not found:
+        return None
+    found += _of(facts, "policy-unknown")
+    return Verdict("certain", (DEFECTS.name,), {"what": "; ".join(f"{d['object']}: {d['detail']}" for d in found[:5])})
+
+
+def _unknown(facts: Facts) -> Verdict | None:
+    found = _of(facts, "policy-unknown")
+    if not found or _of(facts, "policy-missing"):
         return None
     return Verdict("certain", (DEFECTS.name,), {"what": "; ".join(f"{d['object']}: {d['detail']}" for d in found[:5])})
 
@@ -135,7 +143,14 @@ SECTION = Section(
             _grant,
             PUSH_FUNCTION,
         ),
-        Cause("policy-missing", "A policy is missing, or one is there that nobody declared: {what}.", _policy, PUSH),
+        Cause("policy-missing", "A policy is missing, or is not as it was declared: {what}.", _policy, PUSH),
+        Cause(
+            "policy-unknown",
+            "A policy is there that nobody declared, and opens rows: {what}.",
+            _unknown,
+            PUSH,
+            kind="rls_breach",
+        ),
         Cause(
             "table-unprotected",
             "No policy guards table {table}.",

@@ -9,6 +9,7 @@ from tenantry.auth.housekeeping import REMIND_DAYS
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.place import Place
+from tenantry.runbook.probes.api import HEALTH
 from tenantry.runbook.probes.sign_in import DOTENV, NAMES, OIDC, SECRET, SECRET_AGE, SESSIONS, SETTINGS
 
 BATCH = 1000
@@ -16,6 +17,7 @@ MOST_BATCHES = 100
 MANY = 1000
 LONG_SECONDS = 2 * 86_400.0
 CLOCK_SECONDS = 60.0
+SETTLED_SECONDS = 30.0
 DAY_SECONDS = 86_400.0
 
 ROTATE = Remedy(
@@ -75,6 +77,19 @@ def _missing(facts: Facts) -> Verdict | None:
 def _differs(facts: Facts) -> Verdict | None:
     found = facts.of(SECRET.name)
     return Verdict("certain", (SECRET.name, DOTENV.name), {"n": found.get("workers")}) if found.get("differs") else None
+
+
+def _unloaded(facts: Facts) -> Verdict | None:
+    """Workers note the mark of the secret that they sign with, soon after their start: of this one nobody has."""
+    health, age = facts.of(HEALTH.name), facts.of(SECRET_AGE.name)
+    is_new = "seconds" in age and age["seconds"] is None
+    if (
+        not is_new
+        or (health.get("uptime_seconds") or 0.0) < SETTLED_SECONDS
+        or facts.table(HEALTH.name, "checks").get("database") != "up"
+    ):
+        return None
+    return Verdict("likely", (SECRET_AGE.name, HEALTH.name, DOTENV.name))
 
 
 def _old(facts: Facts) -> Verdict | None:
@@ -137,7 +152,7 @@ SECTION = Section(
     title="Authentication Failures",
     symptoms=(r"no active session", r"please sign in", r"sign.?in fail", r"AUTH_SECRET", r"\bOAuth", r"invalid_client"),
     alerts=(),
-    probes=(SETTINGS, DOTENV, SECRET, SECRET_AGE, SESSIONS, OIDC),
+    probes=(SETTINGS, DOTENV, SECRET, SECRET_AGE, HEALTH, SESSIONS, OIDC),
     causes=(
         Cause("auth-secret-missing", "AUTH_SECRET is not set, and somebody could sign in.", _missing, ROTATE),
         Cause(
@@ -152,6 +167,20 @@ SECTION = Section(
                 "If .env is right; else tenantry secret rotate.",
                 hands.reload_api,
                 Verification(SECRET.name, "the same everywhere", lambda v: not v.get("differs"), 30.0),
+            ),
+        ),
+        Cause(
+            "auth-secret-not-loaded",
+            "AUTH_SECRET as it is set here has never signed anything, and the API runs: its processes began before it was changed.",
+            _unloaded,
+            Remedy(
+                "reload-new-secret",
+                "A",
+                "tenantry reload",
+                "none",
+                "If .env is right; the old one as AUTH_SECRET_PREVIOUS keeps links and forms valid (tenantry secret rotate does both).",
+                hands.reload_api,
+                Verification(SECRET_AGE.name, "it is in use", lambda v: v.get("seconds") is not None, 30.0),
             ),
         ),
         Cause(

@@ -13,8 +13,8 @@ from tenantry.runbook.model import Cause, Facts, Needs, Remedy, Section, Verdict
 from tenantry.runbook.place import Place
 from tenantry.runbook.probes.configuration import CONFIGURATION
 from tenantry.runbook.probes.counts import COUNTS, LATELY
-from tenantry.runbook.probes.isolation import DEFECTS
-from tenantry.runbook.probes.rights import RIGHTS
+from tenantry.runbook.probes.isolation import DEFECTS, HOLES
+from tenantry.runbook.probes.rights import RIGHTS, RING
 
 LOOK = Remedy(
     "look-at-rights", "M", "tenantry verify", "none", "There is no one statement that puts it back.", who="L2"
@@ -90,7 +90,59 @@ def _functions(facts: Facts) -> Verdict | None:
 
 
 def _replaced(facts: Facts) -> Verdict | None:
-    return _rows(facts, "replaced", lambda row: str(row["object"]), otherwise=None)
+    """By what the watcher saw, or by the register of texts that `tenantry db push` keeps."""
+    seen = _rows(facts, "replaced", lambda row: str(row["object"]), otherwise=None)
+    if seen is not None:
+        return seen
+    found = [row for row in facts.rows(HOLES.name, "holes") if row["check"] == "replaced"]
+    if not found:
+        return None
+    more = f" (and {len(found) - FEW} more)" if len(found) > FEW else ""
+    return Verdict(
+        "certain", (HOLES.name,), {"what": "; ".join(str(row["object"]) for row in found[:FEW]) + more}, PUSH_TEXTS
+    )
+
+
+def _holes(facts: Facts) -> Verdict | None:
+    """What verify says, and no cause here has a name for; what lies on the same thing is mended with its own cause first."""
+    named = {str(row["object"]).removeprefix("public.") for row in facts.rows(DEFECTS.name, "defects")}
+    for key in ("grants", "owners", "policies", "closed", "gone", "replaced", "defaults"):
+        named |= {str(row["object"]).removeprefix("public.") for row in facts.rows(RIGHTS.name, key)}
+    rows = [
+        row
+        for row in facts.rows(HOLES.name, "holes")
+        if row["check"] != "replaced" and str(row["object"]).removeprefix("public.") not in named
+    ]
+    if not rows:
+        return None
+    cures = [one.strip() for row in rows for one in str(row["cure"]).split(";") if one.strip()]
+    fields = {
+        "what": "; ".join(f"{row['object']}: {row['wrong']}" for row in rows[:FEW]),
+        "cures": cures,
+        "sql": "; ".join(cures[:FEW]) + ";",
+    }
+    can_run = all(one.startswith(("revoke ", "alter role ", "drop policy ")) and "\n" not in one for one in cures)
+    return Verdict("certain", (HOLES.name,), fields, None if can_run else BY_HAND)
+
+
+def _ring(facts: Facts) -> Verdict | None:
+    return Verdict("certain", (RING.name,)) if facts.of(RING.name).get("is_empty") else None
+
+
+def _tables(facts: Facts) -> Verdict | None:
+    return _rows(facts, "tables", lambda row: str(row["object"]), otherwise=None)
+
+
+def _risk(facts: Facts) -> Verdict | None:
+    found = facts.rows(CONFIGURATION.name, "risky")
+    if not found:
+        return None
+    fields = {
+        "what": "; ".join(f"{row['name']} is {row['value']}: {row['why']}" for row in found),
+        "names": [row["name"] for row in found],
+        "sql": " ".join(f"alter system reset {row['name']};" for row in found) + " select pg_reload_conf();",
+    }
+    return Verdict("certain", (CONFIGURATION.name,), fields)
 
 
 def _closed(facts: Facts) -> Verdict | None:
@@ -206,12 +258,17 @@ PUSH_AGAIN = Remedy(
     Verification(RIGHTS.name, "as it was made", _gone("policies", "defaults", "gone", "replaced"), 15.0), "L2",
 )  # fmt: skip
 
+PUSH_TEXTS = Remedy(
+    "push-texts", "A", "tenantry db push", "owner", "Puts back the texts as the migrations made them. Tell L2: somebody changed them.", hands.push,
+    Verification(HOLES.name, "no text is replaced", lambda v: not any(row["check"] == "replaced" for row in rows_of(v, "holes")), 15.0), "L2",
+)  # fmt: skip
+
 SECTION = Section(
     slug="rights-and-settings",
     title="Rights and Settings",
     symptoms=(r"permission denied", r"not permitted to log in", r"must be owner", r"statement timeout", r"canceling statement"),
     alerts=(),
-    probes=(RIGHTS, CONFIGURATION, DEFECTS, LATELY),
+    probes=(RIGHTS, CONFIGURATION, DEFECTS, HOLES, RING, LATELY),
     causes=(
         Cause("role-shut-out", "A role of Tenantry cannot sign in: {what}.", _logins, _again("let-role-in", ("logins",), "Find out who shut it out, and why."), SHUT_OUT),
         Cause(
@@ -224,6 +281,12 @@ SECTION = Section(
         Cause("grant-lost-of-ops", "The doctor may not read what it should: {what}.", _unreadable,
               Remedy("grant-ops", "M", "tenantry db push; tenantry doctor --superuser-url URL", "superuser")),
         Cause("function-missing", "Functions of Tenantry are gone: {what}.", _functions, PUSH_AGAIN, CALLS),
+        Cause("table-gone", "Tables that every installation has are gone, or have another name: {what}.", _tables,
+              Remedy("bring-table-back", "M", "tenantry db diff   # then: alter table NAME rename to …, or tenantry backup restore", "owner", "A table that was renamed has its rows still; one that was dropped is in a backup.", who="L2"),
+              CALLS | {"grant-lost", "function-replaced", "isolation-hole", "procedure-fails"}),
+        Cause("events-cannot-be-written", "The ring of events has no row, as after a restore of the schema alone: whatever publishes fails.", _ring,
+              Remedy("push-ring", "A", "tenantry db push", "owner", "", hands.push, Verification(RING.name, "it is there", lambda v: v.get("is_empty") is False, 15.0)),
+              CALLS),
         Cause("function-replaced", "Functions of the seal were replaced, and no migration did it: {what}.", _replaced, PUSH_AGAIN, CALLS, kind="rls_breach"),
         Cause("policy-closed", "A restrictive policy that nobody declared lets no row through: {what}.", _closed,
               _again("drop-closed", ("closed",), "Find out who made it.")),
@@ -231,6 +294,12 @@ SECTION = Section(
               _again("grant-privilege", ("partial",), "If whoever wrote the table did not mean it so."), frozenset({"procedure-fails"})),
         Cause("policy-altered", "Policies hold for another role or command than was declared: {what}.", _policies, PUSH_AGAIN, kind="rls_breach"),
         Cause("owner-changed", "Tables belong to somebody else: {what}.", _owners, _again("own-again", ("owners",), "The owner of a table may switch row security off.")),
+        Cause(
+            "isolation-hole", "Something speaks against isolation: {what}.", _holes,
+            Remedy("close-found-hole", "A", "{sql}", "superuser", "Then: tenantry verify --probe.", _cure,
+                   Verification(HOLES.name, "no hole", lambda v: v.get("holes") == [], 15.0), "L2"),
+            kind="rls_breach",
+        ),
         Cause("tenant-default-missing", "tenant_id has no default any more, so that inserts fail: {what}.", _defaults, PUSH_AGAIN, CALLS),
         Cause("trigger-disabled", "Triggers are switched off (foreign keys are triggers too): {what}.", _triggers,
               _again("enable-triggers", ("triggers",), "What was written meanwhile was not checked.")),
@@ -246,6 +315,9 @@ SECTION = Section(
                      Verification(CONFIGURATION.name, "nothing that does harm", _gone("server"), 10.0), "DB")),
         Cause("extension-gone", "The extension {what} is loaded, and not made in this database: nobody counts statements.", _extension,
               _again("make-extension", ("extensions",), "")),
+        Cause("durability-off", "The server is set so that a crash breaks data: {what}.", _risk,
+              Remedy("make-durable", "A", "{sql}", "superuser", "If postgresql.conf sets it, change it there. After a crash meanwhile: tenantry doctor --deep.", _reset,
+                     Verification(CONFIGURATION.name, "as it should be", _gone("risky"), 10.0), "DB")),
         Cause("archiving-fails", "Archiving of the write-ahead log fails ({n} times, last {wal}): it fills the disk.", _archiver,
               Remedy("look-at-archiving", "M", "select * from pg_stat_archiver;   -- and the server's log", "superuser", who="DB")),
         Cause("pools-exceed-server", "The pools may want {wanted} connections, and the server has room for {room} (max_connections {most}).", _too_many,
