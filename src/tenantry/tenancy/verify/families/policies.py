@@ -25,7 +25,9 @@ def judge(facts: Facts) -> Iterator[Finding]:
             yield from _by_setting(facts, policy, bound)
         yield from _commands(facts)
     for policy in facts.policies:
-        yield from _per_row(facts, policy)
+        if facts.registry is not None or not _is_loose(facts, policy):
+            # The remedy of a policy that opens rows writes it anew: a second one, from its old text, would open them again.
+            yield from _per_row(facts, policy)
 
 
 def create(policy: DeclaredPolicy) -> str:
@@ -87,21 +89,50 @@ def _bare(name: str) -> str:
     return name.partition("(")[0].rpartition(".")[2].strip('"')
 
 
-def _by_setting(facts: Facts, policy: Policy, bound: frozenset[str]) -> Iterator[Finding]:
+def _loose(facts: Facts, policy: Policy, bound: frozenset[str]) -> list[str]:
+    """The conditions of a policy that let through whatever the setting says."""
     table = facts.by_oid.get(policy.relation)
     if table is None or not policy.is_permissive or not policy.is_mine:
-        return
+        return []
+    if table.tenant_type is None and policy.command == "select":
+        return []  # a table that all tenants read, by a policy that somebody wrote
     setting = facts.subject.setting or ""
     expressions = [text for text in (policy.using_expression, policy.check_expression) if text is not None]
     loose = [text for text in expressions if not asks(text, setting, bound)]
-    if not loose and _has_open_branch(expressions, setting, bound):
-        loose = expressions
-    if table.tenant_type is None and policy.command == "select":
-        return  # a table that all tenants read, by a policy that somebody wrote
-    if loose:
-        predicate = facts.subject.predicate
-        clauses = ([f"using ({predicate})"] if policy.command != "insert" else []) + (
-            [f"with check ({predicate})"] if policy.command not in ("select", "delete") else []
+    return expressions if not loose and _has_open_branch(expressions, setting, bound) else loose
+
+
+def _is_loose(facts: Facts, policy: Policy) -> bool:
+    return bool(_loose(facts, policy, bound_functions(facts)))
+
+
+def predicate(facts: Facts, table: Relation) -> str:
+    """What a policy of this table should say: as a sound one of the database says it, else by the setting as a bare value.
+
+    A setting may hold more than the tenant (claims as JSON): how it is read is then known from the other policies alone.
+    """
+    bound = bound_functions(facts)
+    begins = re.compile(rf'\(*"?{re.escape(facts.subject.column)}"? = ')
+    known = [
+        one
+        for one in facts.policies
+        if one.is_mine and one.is_permissive and one.using_expression is not None
+        and begins.match(one.using_expression) and not _loose(facts, one, bound)
+    ]  # fmt: skip
+    known.sort(key=lambda one: one.relation != table.oid)
+    return next(
+        (_once(one.using_expression) for one in known if one.using_expression is not None), facts.subject.predicate
+    )
+
+
+def _by_setting(facts: Facts, policy: Policy, bound: frozenset[str]) -> Iterator[Finding]:
+    table = facts.by_oid.get(policy.relation)
+    loose = _loose(facts, policy, bound)
+    if table is not None and loose:
+        setting = facts.subject.setting or ""
+        said = predicate(facts, table)
+        clauses = ([f"using ({said})"] if policy.command != "insert" else []) + (
+            [f"with check ({said})"] if policy.command not in ("select", "delete") else []
         )
         yield found("V04", "policy", f"{policy.name} on {policy.relation_name}", f"its condition does not depend on {setting}: {loose[0]}",
                     f"alter policy {identifier(policy.name)} on {policy.relation_name} {' '.join(clauses)};" if table.tenant_type
@@ -140,15 +171,36 @@ def _speaks(facts: Facts, table: Relation, command: str) -> bool:
     )
 
 
+def _once(text: str) -> str:
+    """The expression with each call that runs once a row put into a sub-select; those inside of one already run once a statement."""
+    selects = [(one.end(), _closing(text, one.start())) for one in re.finditer(r"\( ?SELECT ", text)]
+
+    def wrapped(call: re.Match[str]) -> str:
+        is_inside = any(begin <= call.start() < end for begin, end in selects)
+        return call.group() if is_inside else f"(select {call.group(1)})"
+
+    return _PER_ROW.sub(wrapped, text)
+
+
+def _closing(text: str, opening: int) -> int:
+    """Where the bracket of `opening` is closed. Brackets in quoted texts are not told apart: what is printed has none that stand alone."""
+    depth = 0
+    for at in range(opening, len(text)):
+        depth += {"(": 1, ")": -1}.get(text[at], 0)
+        if depth == 0:
+            return at
+    return len(text)
+
+
 def _per_row(facts: Facts, policy: Policy) -> Iterator[Finding]:
     table = facts.by_oid.get(policy.relation)
     if table is None or not policy.is_mine or table.tenant_type is None:
         return
-    clauses: list[str] = []
-    for word, text in (("using", policy.using_expression), ("with check", policy.check_expression)):
-        if text is not None and _PER_ROW.search(text):
-            once = _PER_ROW.sub(r"(select \1)", text)
-            clauses.append(f"{word} ({once})")
+    clauses = [
+        f"{word} ({once})"
+        for word, text in (("using", policy.using_expression), ("with check", policy.check_expression))
+        if text is not None and (once := _once(text)) != text
+    ]
     if clauses:
         yield found("V40", "policy", f"{policy.name} on {policy.relation_name}", "it calls a function for each row: write (select …) around the call",
                     f"alter policy {identifier(policy.name)} on {policy.relation_name} {' '.join(clauses)};")  # fmt: skip

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 
 from tenantry.tenancy.verify.checks import found
 from tenantry.tenancy.verify.facts import Facts, Relation
+from tenantry.tenancy.verify.families.policies import predicate
 from tenantry.tenancy.verify.report import Finding
 from tenantry.tenancy.verify.subject import identifier, literal
 
+BOOKKEEPING = frozenset({
+    "schema_migrations", "ar_internal_metadata", "_prisma_migrations", "django_migrations", "alembic_version", "flyway_schema_history",
+    "knex_migrations", "knex_migrations_lock", "__drizzle_migrations", "databasechangelog", "databasechangeloglock", "goose_db_version",
+    "typeorm_migrations", "SequelizeMeta", "__EFMigrationsHistory",
+})  # fmt: skip
+"""What migrating tools of others write down: no tenant's rows."""
 ROWS = frozenset({"select", "insert", "update", "delete"})
 
 
@@ -107,9 +114,15 @@ def _by_setting(facts: Facts, table: Relation) -> Iterator[Finding]:
     if not reach or facts.is_unbound or table.is_of_extension:
         return
     may = f"{subject.role} may {', '.join(p for p in ('select', 'insert', 'update', 'delete') if p in reach)}"
-    policies = f"create policy tenant on {table.name} for all to {identifier(subject.role)}\n    using ({subject.predicate}) with check ({subject.predicate});"
+    said = predicate(facts, table)
+    policies = f"create policy tenant on {table.name} for all to {identifier(subject.role)}\n    using ({said}) with check ({said});"
     if table.tenant_type is None:
-        if not table.has_rls:
+        if not table.has_rls and table.name.rpartition(".")[2].strip('"') in BOOKKEEPING:
+            written = sorted({"insert", "update", "delete"} & reach)
+            if written:
+                yield found("V34", "table", table.name, f"{subject.role} may {', '.join(written)} which migrations were applied",
+                            f"revoke {', '.join(written)} on {table.name} from public, {identifier(subject.role)};", level="note")  # fmt: skip
+        elif not table.has_rls:
             yield found(
                 "V34", "table", table.name, f"{may}, and it has neither row security nor a column {subject.column}",
                 f"alter table {table.name} enable row level security;\n"
