@@ -277,9 +277,3 @@ class Ctx(Visitor[App], Generic[App]):
         if outlet is None:
             raise DatabaseUnavailable
         return outlet.subscribe(self.db.entry, type_, topic, after)
-
-
-def context_kind(annotation: Any) -> type[Visitor[Any]] | None:
-    """The context class behind a handler's first annotation: `Ctx`, `Ctx[Resources]`, a subclass; None if it is none."""
-    origin = getattr(annotation, "__origin__", annotation)
-    return origin if isinstance(origin, type) and issubclass(origin, Visitor) else None

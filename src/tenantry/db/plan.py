@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal
 
 from tenantry.db import params as pg
 from tenantry.db.failures import error_of
@@ -341,8 +341,3 @@ def cursor_values(plan: PagePlan, after: str, first: int) -> list[Any]:
     except Exception:
         raise not_ours() from None
     return values
-
-
-def item_of(kind: Any) -> Any:
-    """`Page[Note]` → Note; anything else is itself."""
-    return get_args(kind)[0] if get_origin(kind) is not None and get_args(kind) else kind

@@ -16,11 +16,6 @@ _OURS = ("NODE_CHANNEL_FD", "NODE_CHANNEL_SERIALIZATION_MODE", "NOTIFY_SOCKET", 
          "LISTEN_PID", "LISTEN_FDNAMES")  # fmt: skip
 
 
-def is_pm2() -> bool:
-    """Tell whether PM2 started us."""
-    return "pm_id" in os.environ or "NODE_CHANNEL_FD" in os.environ
-
-
 def children_environment() -> dict[str, str]:
     """The environment without what is meant for the supervisor alone."""
     return {name: value for name, value in os.environ.items() if name not in _OURS}

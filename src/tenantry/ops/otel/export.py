@@ -15,7 +15,6 @@ from tenantry.ops.otel.requests import Requests
 from tenantry.signals import Store
 
 log = logging.getLogger("tenantry.otel")
-Handle = Callable[..., Running | None]
 INTERVAL_MS = 60_000
 
 

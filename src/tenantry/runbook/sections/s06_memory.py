@@ -10,7 +10,6 @@ from tenantry.runbook.probes.manager import MEMORY, PM2
 
 FULL = 0.8
 SOON_SECONDS = 600.0
-UNSTABLE_SECONDS = 300.0
 CRASHES = 3
 
 
