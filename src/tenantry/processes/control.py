@@ -12,8 +12,9 @@ import time
 from typing import Any
 
 from tenantry.errors import StartError
+from tenantry.locks import is_locked
 from tenantry.processes import listener as sockets
-from tenantry.processes.rundir import RunDirectory, is_locked
+from tenantry.processes.rundir import RunDirectory
 from tenantry.settings import Settings
 
 WAIT_SECONDS = 90.0

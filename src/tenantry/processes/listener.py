@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tenantry.errors import PortInUse
+from tenantry.locks import is_locked
 from tenantry.processes import keeper as keeper_script
 from tenantry.processes.keeper import peer_uid
-from tenantry.processes.rundir import RunDirectory, is_locked
+from tenantry.processes.rundir import RunDirectory
 
 _ANSWER_SECONDS = 2.0
 _FIRST_SYSTEMD_DESCRIPTOR = 3

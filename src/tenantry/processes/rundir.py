@@ -8,7 +8,6 @@ lets go of it however the process ended.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import stat
@@ -57,33 +56,6 @@ class RunDirectory:
     def write_state(self, state: dict[str, Any]) -> None:
         """Replace it in one piece: a reader sees the old or the new."""
         write_whole(self.folder / "supervisor.json", json.dumps(state).encode())
-
-
-def take_lock(path: Path) -> int | None:
-    """The descriptor of a lock that is now ours until this process ends, or None if another process has it."""
-    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        return None
-    return handle
-
-
-def is_locked(path: Path) -> bool:
-    """Tell whether a process that took this lock is alive."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return False
-    try:
-        # Shared: two who look at once do not take each other for the holder.
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def _make_private(folder: Path) -> None:

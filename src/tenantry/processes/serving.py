@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 
 from tenantry.errors import AlreadyServing
+from tenantry.locks import take_lock
 from tenantry.processes import listener as sockets
 from tenantry.processes.log import end_log, start_log
 from tenantry.processes.orders import Orders, settings_for
 from tenantry.processes.outside import raise_descriptors, soften
 from tenantry.processes.place import address, keep, kept
 from tenantry.processes.reloading import Reloading
-from tenantry.processes.rundir import RunDirectory, take_lock
+from tenantry.processes.rundir import RunDirectory
 from tenantry.processes.supervisor import Limits, Supervisor, keep_listener
 from tenantry.settings import Settings
 

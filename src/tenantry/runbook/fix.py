@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from msgspec import Struct
 
-from tenantry.processes.rundir import take_lock
+from tenantry.locks import take_lock
 from tenantry.runbook.deeds import Deeds, lock_of
 from tenantry.runbook.diagnose import Diagnosis, look
 from tenantry.runbook.model import Checked, Facts, Finding, NotApplicable, Probe, Remedy, Section, Verdict, remedy_of

@@ -22,6 +22,7 @@ from msgspec import Struct
 from tenantry.db.embedded.account import Account, clean_environment
 from tenantry.db.embedded.binaries import Binaries
 from tenantry.db.embedded.folders import Folders
+from tenantry.locks import is_locked
 
 _PORT_LINE, _SOCKET_LINE, _STATUS_LINE = 3, 4, 7
 POLL_SECONDS = 0.01
@@ -46,21 +47,6 @@ def read(data: Path) -> Postmaster | None:
         return None
     status = lines[_STATUS_LINE].strip() if len(lines) > _STATUS_LINE else ""
     return Postmaster(int(lines[0]), int(lines[_PORT_LINE]), lines[_SOCKET_LINE].strip(), status == "ready")
-
-
-def is_held(lock: Path) -> bool:
-    """Tell whether any process of a server is alive: whether its lock is held."""
-    try:
-        handle = os.open(lock, os.O_RDONLY)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def is_alive(pid: int) -> bool:
@@ -136,7 +122,7 @@ def spawn(binaries: Binaries, folders: Folders, account: Account) -> int:
 
 
 def _take(lock: int) -> None:
-    until = time.monotonic() + 1  # `is_held` of another command holds it for a moment
+    until = time.monotonic() + 1  # `is_locked` of another command holds it for a moment
     while True:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -151,7 +137,7 @@ def _take(lock: int) -> None:
 def wait_until_free(lock: Path, seconds: float) -> bool:
     """Wait until no process of the server is alive; False if some still is after `seconds`."""
     until = time.monotonic() + seconds
-    while is_held(lock):
+    while is_locked(lock):
         if time.monotonic() > until:
             return False
         time.sleep(POLL_SECONDS)

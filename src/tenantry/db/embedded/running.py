@@ -18,6 +18,7 @@ from tenantry.db.embedded.account import Account
 from tenantry.db.embedded.binaries import Binaries
 from tenantry.db.embedded.folders import Chosen, Folders
 from tenantry.errors import DatabaseNotReady
+from tenantry.locks import is_locked
 
 _USUAL_PORT = 5432
 _START_SECONDS = 60.0
@@ -39,7 +40,7 @@ def is_running(where: Folders, *, wait_seconds: float = _START_SECONDS) -> bool:
         is_alive = found is not None and postmaster.is_postmaster_of(found.pid, where.data)
         if found is not None and is_alive and (found.is_ready or wait_seconds == 0):
             return True
-        if not is_alive and (wait_seconds == 0 or not postmaster.is_held(where.lock)):
+        if not is_alive and (wait_seconds == 0 or not is_locked(where.lock)):
             return False
         if not is_alive:
             # The postmaster was killed. Its children notice, but one that computes does so only when it is done.
@@ -85,7 +86,7 @@ def stop(where: Folders) -> bool:
     """Stop the server: transactions are rolled back, a checkpoint is written; False if it was not running."""
     found = postmaster.read(where.data)
     if found is None or not postmaster.is_postmaster_of(found.pid, where.data):
-        is_left = postmaster.is_held(where.lock)
+        is_left = is_locked(where.lock)
         if is_left:
             end_orphans(where)
         return is_left
@@ -94,7 +95,7 @@ def stop(where: Folders) -> bool:
         postmaster.send(found.pid, number)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            if not postmaster.is_alive(found.pid) and not postmaster.is_held(where.lock):
+            if not postmaster.is_alive(found.pid) and not is_locked(where.lock):
                 return True
             time.sleep(postmaster.POLL_SECONDS)
     end_orphans(where)
