@@ -100,6 +100,8 @@ def watch(arguments: argparse.Namespace) -> int:
             say(f"{size(site['bytes']):>10}  {site['blocks']:>8} blocks  {site['way'][0]}")
             for line in site["way"][1 : arguments.frames]:
                 say(f"{'':>30}  {line}")
+        if found.get("is_full"):
+            say("Ended early: there is as much to copy as a worker may be held up for.")
         say(f"Longest pause {found['longest_ms']:g} ms.")
     return 0
 

@@ -10,11 +10,14 @@ import stat
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tenantry.ops.inspect import traced
+from tenantry.ops.inspect.door import Refused
 from tenantry.ops.inspect.folder import doors
 from tests.conftest import Database
 from tests.processes.place import Place
@@ -54,6 +57,34 @@ def test_a_leak_is_found_by_type_by_holder_and_by_line(place: Place) -> None:
     assert "served.KEPT" in place.command("heap", "compare").stdout
     assert second["name"] in place.command("heap", "list").stdout
     assert stat.S_IMODE(Path(second["file"]).stat().st_mode) == 0o600
+
+
+def test_a_watch_ends_before_its_copy_holds_the_worker_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept: list[list[int]] = []
+    ended = threading.Event()
+
+    def allocate() -> None:
+        while not ended.is_set() and len(kept) < 2_000_000:
+            kept.extend([number] for number in range(1000))
+
+    filling = threading.Thread(target=allocate)
+    filling.start()
+    try:
+        found = traced.watch(60.0, lambda: False)
+    finally:
+        ended.set()
+        filling.join()
+    assert found["is_full"]
+    assert found["seconds"] < 30
+    assert found["blocks"] < 1_000_000
+    # One that traces since its start cannot be ended early: it is not copied.
+    monkeypatch.setattr(traced, "MOST_TRACED_BYTES", 1)
+    tracemalloc.start(1)
+    try:
+        with pytest.raises(Refused):
+            traced.watch(0.1, lambda: False)
+    finally:
+        tracemalloc.stop()
 
 
 def test_no_value_leaves_the_worker(place: Place, database: Database) -> None:
