@@ -190,6 +190,9 @@ async def test_an_acknowledgement_by_the_command_stops_the_repeats(
         assert await asyncio.to_thread(main, ["incident", "ack", incident, "--by", "ann"]) == 0
         assert await asyncio.to_thread(main, ["incident", "ack", incident, "--by", "ben"]) == 1
         assert await asyncio.to_thread(main, ["incident", "note", incident, "--by", "ann", "disk replaced"]) == 0
+        assert await asyncio.to_thread(main, ["incident", "unack", incident, "--by", "ann"]) == 0
+        assert await asyncio.to_thread(main, ["incident", "unack", incident, "--by", "ann"]) == 1
+        assert await asyncio.to_thread(main, ["incident", "ack", incident, "--by", "ben"]) == 0
         await asyncio.sleep(7)
 
     await running(watch, night)
@@ -197,7 +200,7 @@ async def test_an_acknowledgement_by_the_command_stops_the_repeats(
     assert main(["incident", "list"]) == 0
     assert main(["incident", "show", next(iter(watch.desk.incidents))]) == 0
     told = capsys.readouterr().out
-    assert "ann has it" in told
+    assert "ben has it" in told
     assert "note: disk replaced" in told
 
 
