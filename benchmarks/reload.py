@@ -28,7 +28,7 @@ from check import FILE, KINDS, TABLE
 
 ASK_SECONDS = 0.01
 MOST_SECONDS = 60.0
-PING = '''
+PING = """
 
 @notes.query(public=True)
 async def word(ctx: Visitor) -> str:
@@ -38,7 +38,7 @@ async def word(ctx: Visitor) -> str:
 @notes.query(public=True)
 async def by_{word}(ctx: Visitor) -> str:
     return "{word}"
-'''
+"""
 BROKEN = "\ndef broken(:\n"
 
 
@@ -73,11 +73,15 @@ class Place:
             (self.project / "migrations" / f"{n + 2:04d}_{name}.sql").write_text(TABLE.format(n=n))
         main = self.project / "desk" / "main.py"
         listed = ", ".join(["notes", *names])
-        main.write_text(main.read_text().replace("import notes", f"import {listed}").replace("include(notes)", f"include({listed})"))
+        main.write_text(
+            main.read_text().replace("import notes", f"import {listed}").replace("include(notes)", f"include({listed})")
+        )
 
     def tenantry(self, folder: Path, *arguments: str) -> str:
         command = [sys.executable, "-m", "tenantry.cli.main", *arguments]
-        done = subprocess.run(command, cwd=folder, env=self.environment, capture_output=True, text=True, check=False, timeout=300)
+        done = subprocess.run(
+            command, cwd=folder, env=self.environment, capture_output=True, text=True, check=False, timeout=300
+        )
         if done.returncode != 0:
             raise SystemExit(done.stdout + done.stderr)
         return done.stdout
@@ -108,7 +112,11 @@ class Place:
         begun = time.perf_counter()
         while not is_so():
             if time.perf_counter() - begun > MOST_SECONDS:
-                lines = [line for line in (self.folder / "log").read_text().splitlines() if '"procedure"' not in line]
+                lines = [
+                    line
+                    for line in (self.folder / "log").read_text().splitlines()
+                    if " notes.word " not in line and '"procedure"' not in line
+                ]
                 raise SystemExit("\n".join(lines[-40:]))
             time.sleep(ASK_SECONDS)
         return time.perf_counter() - begun
@@ -141,7 +149,9 @@ def main() -> None:
     wanted = argparse.ArgumentParser(description=__doc__)
     wanted.add_argument("--runs", type=int, default=15)
     wanted.add_argument("--procedures", type=int, default=0, help="so many more, ten a file")
-    wanted.add_argument("--pause", type=float, default=2.0, help="seconds between two writes: whoever writes code thinks for longer")
+    wanted.add_argument(
+        "--pause", type=float, default=2.0, help="seconds between two writes: whoever writes code thinks for longer"
+    )
     wanted.add_argument("--json", action="store_true")
     given = wanted.parse_args()
     place = Place(given.procedures)
@@ -164,7 +174,9 @@ def main() -> None:
     if given.json:
         print(json.dumps({"load": load, "seconds": found}))
         return
-    print(f"load {' → '.join(f'{one:.1f}' for one in load)}; Python {sys.version.split()[0]}, {os.cpu_count()} cores, {given.runs} runs")
+    print(
+        f"load {' → '.join(f'{one:.1f}' for one in load)}; Python {sys.version.split()[0]}, {os.cpu_count()} cores, {given.runs} runs"
+    )
     print("| | median s | least | most |\n| --- | --- | --- | --- |")
     for name, kinds in found.items():
         for kind, seconds in kinds.items():

@@ -109,6 +109,7 @@ class Supervisor:
         self._numbers = 0
         self._leaving: set[Child] = set()
         self._reload: asyncio.Task[Any] | None = None
+        self._typing = asyncio.Lock()
         self._reloads = 0
         self._last_reload: dict[str, Any] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -207,8 +208,7 @@ class Supervisor:
 
     async def _follow(self, reloading: Reloading) -> None:
         """New workers for each change; what changes meanwhile is the next one."""
-        if reloading.types is not None:
-            await write_types(self.orders.app, reloading.types)
+        self._task(self._write_types(reloading))  # not waited for: what is saved meanwhile is a change as well
         async for change in changes(reloading, self._is_draining):
             log.info("changed: %s", ", ".join(change.names[:3]))
             if self._reload is not None and not self._reload.done():
@@ -216,8 +216,14 @@ class Supervisor:
             if self._state == "ready":
                 self._reload = self._task(self._reload_all(looks=change.looks))
                 await asyncio.wait([self._reload])
-                if reloading.types is not None and self._last_reload.get("ok"):
-                    self._task(write_types(self.orders.app, reloading.types))
+                if self._last_reload.get("ok"):
+                    self._task(self._write_types(reloading))
+
+    async def _write_types(self, reloading: Reloading) -> None:
+        """One at a time, so that the last to write has read the newest code."""
+        if reloading.types is not None:
+            async with self._typing:
+                await write_types(self.orders.app, reloading.types)
 
     def _start_ops(self) -> None:
         """Health and metrics on a thread of this process, which no handler can hold up."""
