@@ -139,7 +139,13 @@ class Place:
     # ------------------------------------------------------------------ asking
 
     async def ask(
-        self, login: Login, text: LiteralString, values: Sequence[Any] = (), *, seconds: float = 2.5
+        self,
+        login: Login,
+        text: LiteralString,
+        values: Sequence[Any] = (),
+        *,
+        seconds: float = 2.5,
+        path: LiteralString | None = None,
     ) -> list[dict[str, Any]]:
         """The rows of a statement, READ ONLY. Raises Refusal, TimeoutError, NotApplicable.
 
@@ -153,6 +159,8 @@ class Place:
                 async with connection.pipeline():
                     await connection.execute("begin read only")
                     await connection.execute("set local statement_timeout = '4s'")
+                    if path is not None:
+                        await connection.execute("select pg_catalog.set_config('search_path', $1, true)", [path])
                     cursor = await connection.execute(text, values)
                     await connection.execute("rollback")
                 rows = await _rows(cursor)
@@ -203,7 +211,7 @@ class Place:
         try:
             return await psycopg.AsyncConnection.connect(
                 self.url(login).reveal(), autocommit=True, cursor_factory=psycopg.AsyncRawCursor,
-                prepare_threshold=None, connect_timeout=3, application_name="tenantry doctor",
+                prepare_threshold=None, connect_timeout=3, application_name="tenantry doctor", client_encoding="UTF8",
             )  # fmt: skip
         except psycopg.Error as error:
             raise refused(error) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -128,6 +129,36 @@ def _does_harm(name: str, value: str) -> bool:
     return name in SERVER and value == SERVER[name][0]
 
 
+_UNITS = {
+    "b": 1 / 1024,
+    "kb": 1,
+    "mb": 1024,
+    "gb": 1024**2,
+    "tb": 1024**3,
+    "us": 0.001,
+    "ms": 1,
+    "s": 1000,
+    "min": 60_000,
+    "h": 3_600_000,
+    "d": 86_400_000,
+}
+_AMOUNT = re.compile(r"\s*(-?\d+(?:\.\d+)?)\s*([a-z]*)\s*")
+
+
+def amount(value: str) -> int | None:
+    """`8GB` in kB, `5s` in ms, as `pg_settings` gives them; None for what is no amount."""
+    found = _AMOUNT.fullmatch(value.lower())
+    if found is None or found[2] not in {"", *_UNITS}:
+        return None
+    return round(float(found[1]) * _UNITS.get(found[2], 1))
+
+
+def _is_harmful(name: str, value: str) -> bool:
+    """Of a role or a database: a name that nobody has to set, or an amount that does harm."""
+    number = amount(value)
+    return name in HARMFUL or (name in BOUNDS and number is not None and _does_harm(name, str(number)))
+
+
 def _why(name: str) -> str:
     return BOUNDS[name][2] if name in BOUNDS else SERVER[name][1]
 
@@ -156,7 +187,7 @@ def changes(rows: list[dict[str, Any]], database: str, version: int) -> list[dic
                     }
                 )
     for (of, role, name), value in at.items():
-        if name not in HARMFUL or (role in MADE and of == database and name in MADE[role]):
+        if not _is_harmful(name, value) or (role in MADE and of == database and name in MADE[role]):
             continue
         # One of the same name for the role in this database goes before it.
         if not (of and role) and all((database, one, name) in at for one in ([role] if role else MADE)):

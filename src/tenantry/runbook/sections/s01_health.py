@@ -7,6 +7,7 @@ from typing import Any
 from tenantry.runbook import hands
 from tenantry.runbook.model import Cause, Facts, Remedy, Section, Verdict, Verification
 from tenantry.runbook.probes.api import HEALTH, LIVENESS, OPS_LIVENESS, PROCESSES
+from tenantry.runbook.probes.schema import SCHEMA
 from tenantry.runbook.probes.server import AS_PLATFORM
 from tenantry.runbook.probes.sign_in import SETTINGS
 
@@ -30,8 +31,7 @@ def _is_up(values: dict[str, Any]) -> bool:
 
 
 def _is_migrated(values: dict[str, Any]) -> bool:
-    checks: dict[str, Any] = values.get("checks") or {}
-    return checks.get("migrations") == "up"
+    return bool(values.get("is_same"))
 
 
 DATABASE_UP = Verification(
@@ -77,9 +77,16 @@ def _stopped(facts: Facts) -> Verdict | None:
     )
 
 
+def _no_schema(facts: Facts) -> Verdict | None:
+    return Verdict("certain", (SCHEMA.name,)) if facts.of(SCHEMA.name).get("is_there") is False else None
+
+
 def _migrations(facts: Facts) -> Verdict | None:
+    schema = facts.of(SCHEMA.name)
+    if schema.get("is_same") is False:
+        return Verdict("certain", (SCHEMA.name, HEALTH.name), {"message": schema["message"]})
     checks, messages = facts.table(HEALTH.name, "checks"), facts.table(HEALTH.name, "messages")
-    if checks.get("migrations") != "degraded" or checks.get("database") != "up":
+    if schema or checks.get("migrations") != "degraded" or checks.get("database") != "up":
         return None  # of a database that cannot be asked nothing is known
     return Verdict("certain", (HEALTH.name,), {"message": messages.get("migrations")})
 
@@ -117,7 +124,7 @@ SECTION = Section(
     title="Health Check Failures",
     symptoms=(r"\bunhealthy\b", r"\bdegraded\b", r"health check"),
     alerts=("HealthCheckFailing", "HealthDegraded"),
-    probes=(HEALTH, LIVENESS, OPS_LIVENESS, PROCESSES, AS_PLATFORM, SETTINGS),
+    probes=(HEALTH, LIVENESS, OPS_LIVENESS, PROCESSES, AS_PLATFORM, SETTINGS, SCHEMA),
     causes=(
         Cause(
             "settings-faulty",
@@ -171,6 +178,20 @@ SECTION = Section(
             ),
         ),
         Cause(
+            "schema-missing",
+            "Tenantry's schema, or its history of migrations, is not in this database: another one, an empty one, or one that lost it.",
+            _no_schema,
+            Remedy(
+                "look-at-schema",
+                "M",
+                "tenantry env   # DATABASE_URL; then: tenantry db push, or tenantry db adopt, or restore a backup",
+                "owner",
+                "An empty database wants db push; one that lost its schema wants a backup.",
+                who="L2",
+            ),
+            frozenset({"api-gone", "api-has-stale-connections", "migrations-differ", "tenant-function-missing"}),
+        ),
+        Cause(
             "migrations-differ",
             "The database's schema is not the code's: {message}.",
             _migrations,
@@ -181,8 +202,9 @@ SECTION = Section(
                 "owner",
                 "If the code is newer; a file that was edited after it was applied has to be restored.",
                 hands.push,
-                Verification(HEALTH.name, "migrations are up", _is_migrated, 30.0),
+                Verification(SCHEMA.name, "migrations are up", _is_migrated, 30.0),
             ),
+            frozenset({"function-replaced", "function-missing"}),
         ),
         Cause(
             "api-has-stale-connections",
