@@ -91,7 +91,7 @@ TEXTS: list[tuple[Any, str, str]] = [
     (str | None | int, "string | number | null", "string | number | null"), (int | Any, "unknown", "unknown"),
     (UserId, "UserId", "UserId"), (Level, "Level", "Level"), (Wire, "Wire", "Wire"), (Json, "Json", "Json"),
     (Deep[datetime], "Deep<string>", "Deep<Date>"), (Deep, "Deep<unknown>", "Deep<unknown>"), (Model[int], "Model<number>", "Model<number>"),
-    (AsyncIterator[int], "AsyncIterable<number, void, any>", "AsyncIterable<number, void, any>"),
+    (AsyncIterator[int], "AsyncIterable<number, void>", "AsyncIterable<number, void>"),
     (Annotated[str, Meta(min_length=1)], "string", "string"), (msgspec.Raw, "unknown", "unknown"), (Omitting, "Omitting", "Omitting"),
 ]  # fmt: skip
 

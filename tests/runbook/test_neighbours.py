@@ -135,6 +135,8 @@ SHARED = [
     ("alter system set work_mem = '8GB'; select pg_reload_conf()", "alter system reset work_mem; select pg_reload_conf()", "server-setting-harmful", "reset-server-setting"),
     ("alter system set default_transaction_isolation = serializable; select pg_reload_conf()", "alter system reset default_transaction_isolation; select pg_reload_conf()", "server-setting-harmful", "reset-server-setting"),
     ("alter system set track_counts = off; select pg_reload_conf()", "alter system reset track_counts; select pg_reload_conf()", "server-setting-harmful", "reset-server-setting"),
+    # The tests' servers have both off, which is a server that is meant so.
+    ("alter system set fsync = on; select pg_reload_conf()", "alter system set fsync = off; alter system set full_page_writes = off; select pg_reload_conf()", "durability-off", "make-durable"),
     ("alter system set autovacuum = off; select pg_reload_conf()", "alter system reset autovacuum; select pg_reload_conf()", "server-setting-harmful", "reset-server-setting"),
 ]  # fmt: skip
 """Of the whole server: one after the other, and each taken away whatever comes."""

@@ -72,6 +72,7 @@ def blocks() -> list[tuple[str, str, str]]:
     return [
         (f"{page.relative_to(ROOT)}#{number}", found[1], found[2])
         for page in PAGES
+        if page.parent.name != "tutorial"  # its own test writes each of its files, and builds them
         for number, found in enumerate(BLOCK.finditer(page.read_text("utf-8")), 1)
     ]
 

@@ -45,8 +45,9 @@ def folder(settings: Settings, name: str, given: Path | None) -> Path:
 
 
 def stamp() -> str:
-    """`20261125-041503`, UTC."""
-    return time.strftime("%Y%m%d-%H%M%S", time.gmtime())
+    """`20261125-041503-271`, UTC: two in one second are two."""
+    now = time.time()
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now))}-{int(now * 1000) % 1000:03}"
 
 
 def size(number: float) -> str:

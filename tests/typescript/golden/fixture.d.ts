@@ -34,7 +34,7 @@ export interface ErrorShape extends TRPCDefaultErrorShape { data: ErrorData }
 export interface Root { ctx: object; meta: object; errorShape: ErrorShape; transformer: false }
 type Mutation<I, O> = TRPCMutationProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
 type Query<I, O> = TRPCQueryProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
-type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void, any>; meta: unknown; errorShape: ErrorShape }>;
+type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void>; meta: unknown; errorShape: ErrorShape }>;
 
 // ---- models
 
@@ -93,14 +93,14 @@ export type Procedures = {
   };
   defer: {
     fails: Query<void, Record<string, unknown>>;
-    hold: Query<{ key: string }, AsyncIterable<string, void, any>>;
+    hold: Query<{ key: string }, AsyncIterable<string, void>>;
     inObject: Query<void, Record<string, unknown>>;
     list: Query<{
       count: number;
       /** @default 0 */
       ms?: number | undefined;
-    }, AsyncIterable<number, void, any>>;
-    listFails: Query<void, AsyncIterable<string, void, any>>;
+    }, AsyncIterable<number, void>>;
+    listFails: Query<void, AsyncIterable<string, void>>;
     nested: Query<void, Record<string, Promise<unknown>>>;
     one: Query<void, Two>;
   };

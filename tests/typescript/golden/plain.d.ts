@@ -53,7 +53,7 @@ export interface ErrorShape extends TRPCDefaultErrorShape { data: ErrorData }
 export interface Root { ctx: object; meta: object; errorShape: ErrorShape; transformer: false }
 type Mutation<I, O> = TRPCMutationProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
 type Query<I, O> = TRPCQueryProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
-type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void, any>; meta: unknown; errorShape: ErrorShape }>;
+type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void>; meta: unknown; errorShape: ErrorShape }>;
 
 // ---- models
 
@@ -272,7 +272,7 @@ export interface Removed {
 export interface Report {
   now: string;
   later: Promise<Author>;
-  rows: AsyncIterable<Author, void, any>;
+  rows: AsyncIterable<Author, void>;
 }
 
 export type Row = [a: number, b: string];
@@ -382,7 +382,7 @@ export type Procedures = {
     create: Mutation<{ body: string }, string>;
     /** @remarks The form: `form`. */
     load: Mutation<FormData, number>;
-    oneByOne: Query<{ count: number }, AsyncIterable<number, void, any>>;
+    oneByOne: Query<{ count: number }, AsyncIterable<number, void>>;
     pages: Query<{
       cursor?: string | null | undefined;
       /**

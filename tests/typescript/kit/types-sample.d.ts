@@ -34,7 +34,7 @@ export interface ErrorShape extends TRPCDefaultErrorShape { data: ErrorData }
 export interface Root { ctx: object; meta: object; errorShape: ErrorShape; transformer: false }
 type Mutation<I, O> = TRPCMutationProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
 type Query<I, O> = TRPCQueryProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
-type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void, any>; meta: unknown; errorShape: ErrorShape }>;
+type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void>; meta: unknown; errorShape: ErrorShape }>;
 
 // ---- models
 
@@ -60,7 +60,7 @@ export interface Note {
 export interface Report {
   now: string;
   later: Promise<string>;
-  rows: AsyncIterable<Row, void, any>;
+  rows: AsyncIterable<Row, void>;
 }
 
 export type Role = 'owner' | 'admin' | 'member';

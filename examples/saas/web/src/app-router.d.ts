@@ -33,7 +33,7 @@ export interface ErrorShape extends TRPCDefaultErrorShape { data: ErrorData }
 export interface Root { ctx: object; meta: object; errorShape: ErrorShape; transformer: false }
 type Mutation<I, O> = TRPCMutationProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
 type Query<I, O> = TRPCQueryProcedure<{ input: I; output: O; meta: unknown; errorShape: ErrorShape }>;
-type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void, unknown>; meta: unknown; errorShape: ErrorShape }>;
+type Subscription<I, O> = TRPCSubscriptionProcedure<{ input: I; output: AsyncIterable<O, void>; meta: unknown; errorShape: ErrorShape }>;
 
 // ---- models
 

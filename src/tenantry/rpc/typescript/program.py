@@ -308,7 +308,7 @@ def _root(transformer: Transformer | None) -> str:
 
 
 def _wrappers(procedures: Mapping[str, Procedure[..., Any]]) -> str:
-    output = {"Subscription": "AsyncIterable<O, void, any>"}
+    output = {"Subscription": "AsyncIterable<O, void>"}
     return "".join(
         f"type {one}<I, O> = TRPC{one}Procedure<{{ input: I; output: {output.get(one, 'O')}; meta: unknown; errorShape: ErrorShape }}>;\n"
         for one in _types_used(procedures)

@@ -282,7 +282,7 @@ def _of_schema(kind: Any) -> Shape:
 
 def stream_of(item: Shape) -> Shape:
     """What tRPC's client gives for a stream of values, to the letter: its `any` is what `next()` takes, and reaches no value."""
-    return Apply("AsyncIterable", (item, Word("void"), Word("any")))
+    return Apply("AsyncIterable", (item, Word("void")))
 
 
 def bare(kind: Any) -> Any:

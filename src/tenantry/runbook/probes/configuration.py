@@ -60,6 +60,7 @@ RISKY: Mapping[str, tuple[str, str]] = {
     "fsync": ("off", "a crash of the machine breaks the database"),
     "full_page_writes": ("off", "a crash of the machine breaks pages"),
 }
+"""One of them off is a mistake. PostgreSQL's manual switches off both where nothing has to last ("Non-Durable Settings")."""
 ROLES_SQL = """
 select coalesce(d.datname, '')::text as database, coalesce(r.rolname, '')::text as role,
        pg_catalog.lower(pg_catalog.split_part(c.text, '=', 1)) as name, pg_catalog.substr(c.text, pg_catalog.strpos(c.text, '=') + 1) as value
@@ -112,6 +113,9 @@ async def _configuration(place: Place) -> Look:
         for row in server
         if row["name"] in RISKY and row["value"] == RISKY[row["name"]][0]
     ]
+    # Both, or by the command line: a server whose data may be lost, and somebody means it (tests, a trial).
+    if len(risky) == len(RISKY) or any(row["source"] == "command line" for row in server if row["name"] in RISKY):
+        risky = []
     lines += [f"{row['name']} = {row['value']}: {row['why']}" for row in risky]
     values = {"server": wrong, "risky": risky, "changed": changed, "most": limits.get("max_connections"), "reserved": limits.get("superuser_reserved_connections"),
               "wanted": place.settings.connections_wanted, "outside": dict(outside)}  # fmt: skip
