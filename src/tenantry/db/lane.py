@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 
 DEPTH = 16
 """Trips in flight on one connection: more gain nothing (measured), and wait longer behind a slow one."""
-SPREADS_AT = 4
-"""With so many in flight the next connection is opened for sharing, where there may be one."""
 LANE_MS = 20
 """The statement timeout here: a neighbour waits at most so long for a statement that turned slow."""
 MOST_QUEUED_SECONDS = 0.02
@@ -246,18 +244,17 @@ class FastLane:
         return True
 
     def _room(self) -> Lane | None:
-        best: Lane | None = None
+        # The first that has room: as long as one back end keeps up, it is always awake, and the next one need not be woken.
         for lane in self.lanes:
             if (
                 not lane.is_retiring
                 and len(lane.flying) < DEPTH
                 and len(lane.flying) * lane.seconds_each < MOST_QUEUED_SECONDS
-                and (best is None or len(lane.flying) < len(best.flying))
             ):
-                best = lane
-        if (best is None or len(best.flying) >= SPREADS_AT) and len(self.lanes) < self.size and self.pool.idle:
+                return lane
+        if len(self.lanes) < self.size and self.pool.idle:
             return self._open(self.pool.idle.pop())
-        return best
+        return None
 
     def _open(self, connection: Connection) -> Lane:
         lane = Lane(self, connection)
