@@ -5,8 +5,9 @@ Each is loaded when it is first asked for, so that a command that needs none of 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tenantry.lazy import names_from
 
 if TYPE_CHECKING:
     from tenantry.app import Tenantry
@@ -75,14 +76,7 @@ __all__ = [
     "TooManyRequests", "Tracked", "Transaction", "Unauthorized", "Unset", "Visitor", "WebSockets", "Whole", "changes", "sql",
 ]  # fmt: skip
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        message = f"module 'tenantry' has no attribute {name!r}"
-        raise AttributeError(message)
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+__getattr__ = names_from(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -21,19 +21,6 @@ from tests.conftest import Database, free_port
 from tests.ops.test_watch import TICK, Sink, Weather, running, settings, until
 
 PAGE = "CRITICAL platform-api: DatabaseUnavailable"
-
-
-@pytest.fixture
-def sinks() -> Iterator[Callable[..., Sink]]:
-    made: list[Sink] = []
-
-    def make(status: int = 200) -> Sink:
-        made.append(Sink(status))
-        return made[-1]
-
-    yield make
-    for sink in made:
-        sink.close()
 
 
 # ------------------------------------------------------------------ killed

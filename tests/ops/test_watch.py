@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -69,19 +69,6 @@ class Sink:
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
-
-
-@pytest.fixture
-def sinks() -> Iterator[Callable[..., Sink]]:
-    made: list[Sink] = []
-
-    def make(status: int = 200) -> Sink:
-        made.append(Sink(status))
-        return made[-1]
-
-    yield make
-    for sink in made:
-        sink.close()
 
 
 class Weather:

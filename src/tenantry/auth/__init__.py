@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tenantry.auth.credential import (
     cookies_of,
@@ -12,6 +12,7 @@ from tenantry.auth.credential import (
     presents_credential,
     session_cookie,
 )
+from tenantry.lazy import names_from
 
 if TYPE_CHECKING:
     from tenantry.auth.surface import SignIn
@@ -29,15 +30,8 @@ __all__ = [
     "session_cookie",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    # Sign-in's own imports are late: a command, or `import tenantry`, must not load them.
-    if name == "SignIn":
-        from tenantry.auth.surface import SignIn
-
-        return SignIn
-    if name in ("counted_as", "sender"):
-        from tenantry.auth import visit
-
-        return getattr(visit, name)
-    raise AttributeError(name)
+# Sign-in's own imports are late: a command, or `import tenantry`, must not load them.
+__getattr__ = names_from(
+    __name__,
+    {"SignIn": "tenantry.auth.surface", "counted_as": "tenantry.auth.visit", "sender": "tenantry.auth.visit"},
+)

@@ -5,8 +5,9 @@ Each name is loaded when it is first asked for: the watcher needs the proof, and
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tenantry.lazy import names_from
 
 if TYPE_CHECKING:
     from tenantry.tenancy.migrations import REPAIRS, builtin_migrations, harden
@@ -23,11 +24,4 @@ _HOMES = {
 }
 __all__ = ["REPAIRS", "builtin_migrations", "harden", "holes", "tenants_router", "users_router"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+__getattr__ = names_from(__name__, _HOMES)

@@ -10,8 +10,9 @@ Each name is loaded when it is first asked for: the watcher needs the checks, an
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from tenantry.lazy import names_from
 
 if TYPE_CHECKING:
     from tenantry.ops.health.access import Access
@@ -31,11 +32,4 @@ _HOMES = {
 }
 __all__ = ["Access", "Health", "Pulse", "health_router", "memory_limit", "wanted_migrations"]
 
-
-def __getattr__(name: str) -> Any:
-    home = _HOMES.get(name)
-    if home is None:
-        message = f"module {__name__!r} has no attribute {name!r}"
-        raise AttributeError(message)
-    value = globals()[name] = getattr(import_module(home), name)
-    return value
+__getattr__ = names_from(__name__, _HOMES)
